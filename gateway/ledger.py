@@ -1,0 +1,77 @@
+"""Usage × price = cost, in integer nano-USD. Pure; called by the proxy, `reprice` and the audit, so that all of them agree.
+
+A price is integer nano-USD per million tokens. A call's cost is Σ tokens × price, divided by a million once, rounded half up.
+The buckets of a usage are disjoint: `prompt_tokens` includes `cached_tokens` and `cache_write_tokens` (OpenAI's meaning), and
+`completion_tokens` includes `reasoning_tokens`; the adapters see to it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+UsageSource = Literal["provider", "estimated", "none"]
+
+NUSD_PER_USD = 1_000_000_000
+TOKENS_PER_PRICE = 1_000_000
+
+
+class Usage(msgspec.Struct):
+    """Tokens of one attempt. `cached_tokens` and `cache_write_tokens` are parts of `prompt_tokens`, `reasoning_tokens` of `completion_tokens`."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Nano-USD per million tokens, in force from `effective_from` (epoch seconds). `above_tokens`: the long-context price that
+    holds for the whole call when its prompt exceeds that many tokens."""
+
+    id: str
+    input_nusd: int
+    output_nusd: int
+    cached_input_nusd: int | None = None
+    cache_write_nusd: int | None = None
+    effective_from: float = 0.0
+    above_tokens: int | None = None
+    above: Price | None = None
+
+
+def cost_nusd(usage: Usage, price: Price) -> int:
+    """What `usage` costs at `price`, in nano-USD, rounded half up once."""
+    if price.above is not None and price.above_tokens is not None and usage.prompt_tokens > price.above_tokens:
+        price = price.above
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    written = min(usage.cache_write_tokens, usage.prompt_tokens - cached)
+    plain = usage.prompt_tokens - cached - written
+    total = plain * price.input_nusd + usage.completion_tokens * price.output_nusd
+    if cached:
+        total += cached * (price.input_nusd if price.cached_input_nusd is None else price.cached_input_nusd)
+    if written:
+        total += written * (price.input_nusd if price.cache_write_nusd is None else price.cache_write_nusd)
+    return (2 * total + TOKENS_PER_PRICE) // (2 * TOKENS_PER_PRICE)
+
+
+def usd(nusd: int) -> str:
+    """A nano-USD amount as a decimal string: exact, up to nine decimals, at least two (`"0.00"`, `"1.50"`, `"-0.000000001"`)."""
+    sign = "-" if nusd < 0 else ""
+    whole, part = divmod(abs(nusd), NUSD_PER_USD)
+    decimals = f"{part:09d}".rstrip("0").ljust(2, "0")
+    return f"{sign}{whole}.{decimals}"
+
+
+def nusd(amount_usd: str) -> int:
+    """A decimal string of up to nine decimals as nano-USD. Raises ValueError that says what is wrong."""
+    text = amount_usd.strip()
+    sign = -1 if text.startswith("-") else 1
+    whole, dot, part = text.lstrip("+-").partition(".")
+    if not (whole or part) or not (whole + part).isascii() or not (whole + part).isdigit():
+        raise ValueError(f"{amount_usd!r} is not a decimal amount of dollars such as 10.00")
+    if len(part) > 9:
+        raise ValueError(f"{amount_usd!r} has more than nine decimals")
+    return sign * (int(whole or "0") * NUSD_PER_USD + int(part.ljust(9, "0") or "0"))

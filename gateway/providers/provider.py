@@ -1,0 +1,124 @@
+"""What a provider adapter is: bytes to bytes, no I/O, no config, no logging. Called by `proxy/exchange` and `proxy/forward`.
+
+One adapter module per kind (`openai`, `google`, `anthropic`) exposes one object that satisfies `Adapter`. An adapter never sees a
+connection: it is given the caller's request as raw JSON fields, says what to send, and translates what comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from gateway.ledger import Usage
+
+Endpoint = Literal["chat", "embeddings"]
+
+FailureKind = Literal[
+    "connect",       # no connection: refused, DNS, TLS, connect timeout counts as `timeout`
+    "reset",         # the connection died before an answer was complete
+    "timeout",       # connect, first byte, idle, whole or total; `detail` says which
+    "status",        # an HTTP status that is a failure of the target (408, 5xx)
+    "rate_limited",  # 429; `retry_after_s` where the provider said so
+    "credentials",   # 401/403: our misconfiguration
+    "truncated",     # the answer ended before it was complete
+    "malformed",     # the answer can't be understood (not JSON, a redirect, an encoding we did not ask for, an error event)
+    "refused",       # the provider's own 4xx about the request: goes to the caller, no other target is tried
+    "unsupported",   # the request has a parameter this kind can't express; `param` names it
+    "resting",       # not tried: the circuit is open
+    "unconfigured",  # not tried: no credential
+    "overloaded",    # not tried: connection cap reached
+]
+
+
+class Failure(msgspec.Struct):
+    """An upstream's no, as a value. `message` is safe to show to the caller: it never holds a credential."""
+
+    kind: FailureKind
+    detail: str = ""
+    status: int | None = None
+    message: str | None = None
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+
+
+class UpstreamRequest(msgspec.Struct):
+    """What to send: `path` is appended to the provider's base URL (starts with `/`, already quoted), headers carry the credential."""
+
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    method: str = "POST"
+
+
+class Ask(msgspec.Struct):
+    """The caller's request, opened only at the top level. `fields` holds every top-level member as raw JSON bytes, in order,
+    without duplicates; `body` is the original. `model` is the upstream's name of the model to ask."""
+
+    endpoint: Endpoint
+    model: str
+    stream: bool
+    fields: dict[str, bytes]
+    body: bytes
+    include_usage: bool = False
+    """The caller asked for the usage chunk (`stream_options.include_usage`)."""
+    strict: bool = True
+    """The caller named this model: a parameter without equivalent is a refusal. False inside a tier, where unsupported means skip;
+    both come back as a `Failure` of kind `unsupported`, the difference is the caller's business."""
+    max_tokens_cap: int | None = None
+    """Set when the request has no max tokens and the hold assumed this many: the adapter adds it to what it sends."""
+
+
+class Answer(msgspec.Struct):
+    """A whole answer in OpenAI's shape. `usage` None: the provider reported none."""
+
+    body: bytes
+    usage: Usage | None
+    finish: str | None = None
+    upstream_model: str | None = None
+
+
+class StreamTranslator(Protocol):
+    """Translates one stream, chunk by chunk. Not shared between streams.
+
+    `feed` takes upstream bytes in any split and returns the bytes for the client, possibly empty: whole SSE events only where the
+    bytes must change; for pass-through the chunk itself. After each call the attributes say what is known so far.
+    """
+
+    usage: Usage | None       # last wins; None until the provider reported any
+    complete: bool            # every choice finished, or [DONE] was seen
+    failure: Failure | None   # the stream carried an error event or something that can't be translated
+    started: bool             # at least one valid event has been seen: the answer may be committed
+    text_bytes: int           # bytes of generated text passed on so far (for estimates when no usage comes)
+    finish: str | None        # last finish_reason seen
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def close(self) -> bytes:
+        """The upstream ended cleanly. Returns what is still owed: held-back bytes, the usage chunk for a caller who asked, a
+        missing `data: [DONE]`. Only when `complete`; otherwise returns b"" and leaves `failure` as `truncated`."""
+        ...
+
+
+class Adapter(Protocol):
+    """One kind of provider."""
+
+    def build(self, ask: Ask, base_url: str, credential: str | None) -> UpstreamRequest | Failure:
+        """The upstream request, or `unsupported` with the parameter's name. Always asks for usage on streams, and for
+        `accept-encoding: identity`."""
+        ...
+
+    def translate(self, ask: Ask, status: int, headers: Mapping[str, str], body: bytes) -> Answer | Failure:
+        """A 2xx answer's whole body into OpenAI's shape, or `malformed`/`truncated`. `headers` has lower-case names."""
+        ...
+
+    def stream(self, ask: Ask) -> StreamTranslator:
+        """A translator for a 2xx streamed answer."""
+        ...
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        """What a non-2xx answer means, with the provider's message cleaned of credentials and control characters."""
+        ...
