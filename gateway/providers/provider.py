@@ -16,19 +16,19 @@ from gateway.ledger import Usage
 Endpoint = Literal["chat", "embeddings"]
 
 FailureKind = Literal[
-    "connect",       # no connection: refused, DNS, TLS, connect timeout counts as `timeout`
-    "reset",         # the connection died before an answer was complete
-    "timeout",       # connect, first byte, idle, whole or total; `detail` says which
-    "status",        # an HTTP status that is a failure of the target (408, 5xx)
+    "connect",  # no connection: refused, DNS, TLS, connect timeout counts as `timeout`
+    "reset",  # the connection died before an answer was complete
+    "timeout",  # connect, first byte, idle, whole or total; `detail` says which
+    "status",  # an HTTP status that is a failure of the target (408, 5xx)
     "rate_limited",  # 429; `retry_after_s` where the provider said so
-    "credentials",   # 401/403: our misconfiguration
-    "truncated",     # the answer ended before it was complete
-    "malformed",     # the answer can't be understood (not JSON, a redirect, an encoding we did not ask for, an error event)
-    "refused",       # the provider's own 4xx about the request: goes to the caller, no other target is tried
-    "unsupported",   # the request has a parameter this kind can't express; `param` names it
-    "resting",       # not tried: the circuit is open
+    "credentials",  # 401/403: our misconfiguration
+    "truncated",  # the answer ended before it was complete
+    "malformed",  # the answer can't be understood (not JSON, a redirect, an encoding we did not ask for, an error event)
+    "refused",  # the provider's own 4xx about the request: goes to the caller, no other target is tried
+    "unsupported",  # the request has a parameter this kind can't express; `param` names it
+    "resting",  # not tried: the circuit is open
     "unconfigured",  # not tried: no credential
-    "overloaded",    # not tried: connection cap reached
+    "overloaded",  # not tried: connection cap reached
 ]
 
 
@@ -88,12 +88,12 @@ class StreamTranslator(Protocol):
     bytes must change; for pass-through the chunk itself. After each call the attributes say what is known so far.
     """
 
-    usage: Usage | None       # last wins; None until the provider reported any
-    complete: bool            # every choice finished, or [DONE] was seen
-    failure: Failure | None   # the stream carried an error event or something that can't be translated
-    started: bool             # at least one valid event has been seen: the answer may be committed
-    text_bytes: int           # bytes of generated text passed on so far (for estimates when no usage comes)
-    finish: str | None        # last finish_reason seen
+    usage: Usage | None  # last wins; None until the provider reported any
+    complete: bool  # every choice finished, or [DONE] was seen
+    failure: Failure | None  # the stream carried an error event or something that can't be translated
+    started: bool  # at least one valid event has been seen: the answer may be committed
+    text_bytes: int  # bytes of generated text passed on so far (for estimates when no usage comes)
+    finish: str | None  # last finish_reason seen
 
     def feed(self, chunk: bytes) -> bytes: ...
 

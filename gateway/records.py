@@ -1,0 +1,101 @@
+"""What is written down about a call: an `Intent` before the first upstream byte, a `Final` before the client's last. Pure structs.
+
+Made by `proxy/record`, appended by `journal`, carried to Postgres by `logbook`. A line of a journal is one JSON array (the structs are
+array-like: names would be half the bytes); fields are only ever appended, so that an older journal can still be read.
+Times are epoch seconds, durations milliseconds, money nano-USD.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gateway.ledger import UsageSource
+
+EndReason = Literal[
+    "complete",  # a whole answer, or a stream with its proper end
+    "refused",  # our no, after authentication
+    "upstream_refused",  # the provider's own 4xx, passed on
+    "upstream_failed",  # no target answered
+    "upstream_truncated",  # the answer broke off after its first byte
+    "upstream_timeout",  # idle or total timeout after the first byte
+    "client_closed",  # the client left
+    "drained",  # cut by our own shutdown deadline
+    "interrupted",  # the worker died in the middle: written by whoever adopted its journal
+    "replayed",  # an Idempotency-Key's stored answer
+]
+
+
+class AttemptRecord(msgspec.Struct, omit_defaults=True):
+    """One try of one target, as the log shows it. `failure` is a FailureKind or None; `cost_nusd` where the provider bills it."""
+
+    provider: str
+    model: str
+    status: int | None = None
+    failure: str | None = None
+    detail: str | None = None
+    ms: float = 0.0
+    start_ms: float = 0.0
+    """When the attempt began, counted from the call's start."""
+    ttft_ms: float | None = None
+    cost_nusd: int | None = None
+    reused: bool | None = None
+
+
+class Intent(msgspec.Struct, array_like=True, tag="i"):
+    """Before the first upstream byte. Enough to write an `interrupted` row if no Final follows."""
+
+    call_id: str
+    created_at: float
+    request_id: str
+    org_id: str
+    project_id: str
+    key_id: str
+    endpoint: str
+    tier: str | None
+    requested_model: str | None
+    stream: bool
+    targets: list[str]
+    """`provider/model`, in order."""
+    hold_nusd: int | None
+    prompt_tokens_estimate: int
+    user: str | None = None
+    tags: list[str] | None = None
+
+
+class Final(msgspec.Struct, array_like=True, tag="f"):
+    """Everything a row of `request_logs` has but what the database adds. Refusals after authentication have a Final alone."""
+
+    call_id: str
+    created_at: float
+    request_id: str
+    org_id: str
+    project_id: str
+    key_id: str
+    endpoint: str
+    tier: str | None
+    requested_model: str | None
+    provider: str | None
+    model: str | None
+    status: int
+    error_code: str | None
+    end_reason: EndReason
+    stream: bool
+    attempts: list[AttemptRecord]
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    total_tokens: int | None
+    usage_source: UsageSource
+    cost_nusd: int | None
+    price_id: str | None
+    latency_ms: float
+    ttft_ms: float | None
+    overhead_ms: float | None
+    user: str | None = None
+    tags: list[str] | None = None
+    details: dict[str, object] | None = None
+    """What the detail screen shows beside: why this route, finish_reason, upstream's request id, client address and agent."""

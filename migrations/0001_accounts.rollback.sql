@@ -1,0 +1,9 @@
+DROP TABLE IF EXISTS admin_tokens;
+DROP TABLE IF EXISTS rotated_secrets;
+DROP TABLE IF EXISTS api_keys;
+DROP TABLE IF EXISTS project_settings_history;
+DROP TABLE IF EXISTS project_settings;
+DROP TABLE IF EXISTS projects;
+DROP TABLE IF EXISTS memberships;
+DROP TABLE IF EXISTS users;
+DROP TABLE IF EXISTS orgs;

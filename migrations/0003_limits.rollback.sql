@@ -1,0 +1,7 @@
+DROP TABLE IF EXISTS idempotency;
+DROP TABLE IF EXISTS workers;
+DROP TABLE IF EXISTS rate_windows;
+DROP TABLE IF EXISTS budget_shares;
+DROP TABLE IF EXISTS budget_windows;
+DROP TABLE IF EXISTS budgets;
+DROP TABLE IF EXISTS limits;

@@ -1,0 +1,17 @@
+DROP TRIGGER IF EXISTS rotated_secrets_epoch ON rotated_secrets;
+DROP TRIGGER IF EXISTS api_keys_epoch ON api_keys;
+DROP TRIGGER IF EXISTS budgets_epoch ON budgets;
+DROP TRIGGER IF EXISTS limits_epoch ON limits;
+DROP TRIGGER IF EXISTS settings_epoch ON settings;
+DROP TRIGGER IF EXISTS tier_targets_epoch ON tier_targets;
+DROP TRIGGER IF EXISTS tiers_epoch ON tiers;
+DROP TRIGGER IF EXISTS prices_epoch ON prices;
+DROP TRIGGER IF EXISTS models_epoch ON models;
+DROP TRIGGER IF EXISTS providers_epoch ON providers;
+DROP TRIGGER IF EXISTS project_settings_epoch ON project_settings;
+DROP TRIGGER IF EXISTS projects_epoch ON projects;
+DROP TRIGGER IF EXISTS orgs_epoch ON orgs;
+DROP FUNCTION IF EXISTS bump_rotation_epoch();
+DROP FUNCTION IF EXISTS bump_key_epoch();
+DROP FUNCTION IF EXISTS bump_catalog_epoch();
+DROP TABLE IF EXISTS catalog_epoch;
