@@ -69,7 +69,7 @@ def nusd(amount_usd: str) -> int:
     """A decimal string of up to nine decimals as nano-USD. Raises ValueError that says what is wrong."""
     text = amount_usd.strip()
     sign = -1 if text.startswith("-") else 1
-    whole, dot, part = text.lstrip("+-").partition(".")
+    whole, _, part = text.lstrip("+-").partition(".")
     if not (whole or part) or not (whole + part).isascii() or not (whole + part).isdigit():
         raise ValueError(f"{amount_usd!r} is not a decimal amount of dollars such as 10.00")
     if len(part) > 9:
