@@ -7,6 +7,7 @@ The buckets of a usage are disjoint: `prompt_tokens` includes `cached_tokens` an
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,8 @@ UsageSource = Literal["provider", "estimated", "none"]
 
 NUSD_PER_USD = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000
+
+_AMOUNT = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]{1,9}))?")
 
 
 class Usage(msgspec.Struct):
@@ -67,11 +70,9 @@ def usd(nusd: int) -> str:
 
 def nusd(amount_usd: str) -> int:
     """A decimal string of up to nine decimals as nano-USD. Raises ValueError that says what is wrong."""
-    text = amount_usd.strip()
-    sign = -1 if text.startswith("-") else 1
-    whole, _, part = text.lstrip("+-").partition(".")
-    if not (whole or part) or not (whole + part).isascii() or not (whole + part).isdigit():
-        raise ValueError(f"{amount_usd!r} is not a decimal amount of dollars such as 10.00")
-    if len(part) > 9:
-        raise ValueError(f"{amount_usd!r} has more than nine decimals")
-    return sign * (int(whole or "0") * NUSD_PER_USD + int(part.ljust(9, "0") or "0"))
+    amount = _AMOUNT.fullmatch(amount_usd.strip())
+    if amount is None:
+        raise ValueError(f"{amount_usd!r} is not a decimal amount of dollars with at most nine decimals, such as 10.00")
+    sign, whole, part = amount.groups(default="")
+    value = int(whole) * NUSD_PER_USD + int(part.ljust(9, "0"))
+    return -value if sign == "-" else value
