@@ -50,6 +50,8 @@ class Provider(msgspec.Struct, frozen=True, eq=False):
     timeouts: Timeouts = Timeouts()
     max_connections: int = 2_000
     on_disconnect: Literal["cancel", "drain"] = "cancel"
+    is_sandbox: bool = False
+    """Invents its answers; stands in for OpenAI in a demo, also when OPTYX_FORCE_OPENAI_FAILOVER makes that fail."""
 
 
 class Model(msgspec.Struct, frozen=True, eq=False):
@@ -156,7 +158,6 @@ class Key(msgspec.Struct, frozen=True, eq=False):
     disabled: bool = False
     expires_at: float | None = None
     allowed_models: frozenset[str] | None = None
-    rules: Rules = NO_RULES
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -182,6 +183,8 @@ class Catalog(msgspec.Struct, frozen=True, eq=False):
     models: Mapping[str, Model]
     tiers: Mapping[str, tuple[Target, ...]]
     providers: Mapping[str, Provider]
+    key_rules: Mapping[str, Rules] = {}
+    """Limits and budgets of single keys, by key id: apart from the keys, so that a change of one touches no other."""
     settings: Settings = Settings()
     complete: bool = True
     """False while the database has not been read yet: unknown keys are then 503, not 401."""

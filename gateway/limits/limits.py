@@ -12,7 +12,7 @@ budgets that apply, or it raises and nothing is taken:
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -36,6 +36,7 @@ class Need(msgspec.Struct):
     """Of the org, the project, the key and the project's end users: in this order."""
 
 
+@runtime_checkable
 class Hold(Protocol):
     """What was set aside for one call. Exactly one of `settle` or `release` is called, once, on every ending; both are synchronous."""
 

@@ -92,7 +92,8 @@ class StreamTranslator(Protocol):
     complete: bool  # every choice finished, or [DONE] was seen
     failure: Failure | None  # the stream carried an error event or something that can't be translated
     started: bool  # at least one valid event has been seen: the answer may be committed
-    text_bytes: int  # bytes of generated text passed on so far (for estimates when no usage comes)
+    done: bool  # [DONE] was seen or everything owed was given: nothing more follows
+    tokens_seen: int  # an estimate of the tokens generated so far, for when no usage comes
     finish: str | None  # last finish_reason seen
 
     def feed(self, chunk: bytes) -> bytes: ...

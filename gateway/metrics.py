@@ -1,0 +1,78 @@
+"""Counters of one worker: plain numbers on the hot path, rendered for Prometheus by `exposition`. Labels come from the catalog and from
+closed sets, never from a caller's text, so that the number of series is bounded."""
+
+from __future__ import annotations
+
+BUCKETS_MS = (
+    5.0,
+    10.0,
+    25.0,
+    50.0,
+    100.0,
+    250.0,
+    500.0,
+    1_000.0,
+    2_500.0,
+    5_000.0,
+    10_000.0,
+    30_000.0,
+    60_000.0,
+    120_000.0,
+)
+
+
+class Metrics:
+    __slots__ = ("attempts", "calls", "cost_nusd", "counters", "latency", "overhead", "tokens")
+
+    def __init__(self) -> None:
+        self.calls: dict[tuple[str, str, str, int], int] = {}
+        """By endpoint, provider, model, status."""
+        self.attempts: dict[tuple[str, str, str], int] = {}
+        """By provider, model, outcome (`ok` or the failure's kind)."""
+        self.tokens: dict[tuple[str, str, str], int] = {}
+        """By provider, model, kind (`prompt`, `completion`)."""
+        self.cost_nusd: dict[tuple[str, str], int] = {}
+        self.latency: dict[str, list[float]] = {}
+        """Endpoint: one count per bucket, then the sum."""
+        self.overhead: dict[str, list[float]] = {}
+        self.counters: dict[str, int] = {}
+        """Everything without labels: `unpriced_calls`, `records_lost`, `journal_errors`, `refused_keys`, …"""
+
+    def call(
+        self, endpoint: str, provider: str, model: str, status: int, latency_ms: float, overhead_ms: float | None
+    ) -> None:
+        key = (endpoint, provider, model, status)
+        self.calls[key] = self.calls.get(key, 0) + 1
+        _observe(self.latency, endpoint, latency_ms)
+        if overhead_ms is not None:
+            _observe(self.overhead, endpoint, overhead_ms)
+
+    def spent(self, provider: str, model: str, prompt: int, completion: int, cost_nusd: int | None) -> None:
+        tokens = self.tokens
+        key = (provider, model, "prompt")
+        tokens[key] = tokens.get(key, 0) + prompt
+        key = (provider, model, "completion")
+        tokens[key] = tokens.get(key, 0) + completion
+        if cost_nusd:
+            pair = (provider, model)
+            self.cost_nusd[pair] = self.cost_nusd.get(pair, 0) + cost_nusd
+
+    def attempt(self, provider: str, model: str, outcome: str) -> None:
+        key = (provider, model, outcome)
+        self.attempts[key] = self.attempts.get(key, 0) + 1
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counters[name] = self.counters.get(name, 0) + by
+
+
+def _observe(series: dict[str, list[float]], endpoint: str, value: float) -> None:
+    counts = series.get(endpoint)
+    if counts is None:
+        counts = series[endpoint] = [0.0] * (len(BUCKETS_MS) + 2)
+    for index, bound in enumerate(BUCKETS_MS):
+        if value <= bound:
+            counts[index] += 1
+            break
+    else:
+        counts[-2] += 1
+    counts[-1] += value

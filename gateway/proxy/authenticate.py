@@ -1,0 +1,45 @@
+"""Which key, which project. One answer for every way a key can be wrong: the caller learns nothing about which keys exist."""
+
+from __future__ import annotations
+
+from gateway import keyring
+from gateway.catalog import Key, Project
+from gateway.errors import InvalidApiKey
+from gateway.proxy.call import Caller, Plane
+
+
+async def authenticate(plane: Plane, caller: Caller, now: float) -> tuple[Key, Project]:
+    """The key and its project. A known key is one look-up in memory; an unknown one that is well-formed costs one query, shared by all
+    who ask at once. Raises InvalidApiKey, or Unavailable `key_store_unavailable` when the database can't be asked."""
+    text = presented(caller)
+    if text is None:
+        raise refused(plane)
+    key_bytes = text.encode("latin-1", "replace")
+    digest = keyring.digest(key_bytes)
+    catalog = plane.holder.catalog
+    key = catalog.keys.get(digest)
+    if key is None:
+        if not keyring.is_well_formed(key_bytes):
+            raise refused(plane)
+        key = await plane.find_key(digest)
+        catalog = plane.holder.catalog
+    if key is None or key.disabled or (key.expires_at is not None and key.expires_at <= now):
+        raise refused(plane)
+    project = catalog.projects.get(key.project_id)
+    if project is None or project.archived:
+        raise refused(plane)
+    return key, project
+
+
+def presented(caller: Caller) -> str | None:
+    """The key as the caller sent it, or None."""
+    header = caller.header("authorization")
+    if header is not None:
+        scheme, _, text = header.partition(" ")
+        return text.strip() if scheme.lower() == "bearer" else None
+    return caller.header("x-api-key")
+
+
+def refused(plane: Plane) -> InvalidApiKey:
+    plane.metrics.count("refused_keys")
+    return InvalidApiKey()

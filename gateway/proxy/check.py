@@ -1,0 +1,142 @@
+"""What a call may use at most, and the hold for it."""
+
+from __future__ import annotations
+
+from gateway.catalog import NO_RULES, Catalog, Key, Project, Rules, Target
+from gateway.errors import LimitReached, Unprocessable
+from gateway.ledger import Price, Usage, cost_nusd, nusd, usd
+from gateway.limits.limits import Hold, Limits, Need
+from gateway.proxy.body import Asked
+from gateway.proxy.call import Call
+from gateway.proxy.choose import Route
+
+BYTES_PER_TOKEN = 3  # from above: English text has about four bytes a token
+TOKENS_PER_MESSAGE = 8
+
+
+def rules_of(catalog: Catalog, project: Project, key: Key, user: str | None) -> tuple[Rules, ...]:
+    """Every rule that applies, in the order org, project, key, end user; empty when there is none at all."""
+    rules = (
+        project.org_rules,
+        project.rules,
+        catalog.key_rules.get(key.id, NO_RULES),
+        project.user_rules if user else NO_RULES,
+    )
+    return () if all(not rule.limits and not rule.budgets for rule in rules) else rules
+
+
+def estimate_prompt(endpoint: str, asked: Asked) -> int:
+    """Prompt tokens from above: bytes ÷ 3, and 8 a message."""
+    raw = asked.fields["messages" if endpoint == "chat" else "input"]
+    size = len(raw) + len(asked.fields.get("tools", b"")) + len(asked.fields.get("response_format", b""))
+    messages = raw.count(b'"role"') if endpoint == "chat" else 1
+    return -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages
+
+
+def output_bound(catalog: Catalog, target: Target, asked: Asked) -> int:
+    """The most tokens an answer may have: what the caller set, else the model's limit capped by the setting, for every choice."""
+    if target.model.mode == "embedding":
+        return 0
+    bound = asked.max_tokens
+    if bound is None:
+        cap = catalog.settings.default_max_output_tokens
+        bound = min(target.model.max_output_tokens or cap, cap)
+    return bound * asked.n
+
+
+def worst_cost_nusd(catalog: Catalog, route: Route, asked: Asked, prompt: int, now: float) -> int | None:
+    """The dearest of the targets that may be tried; None when one of them has no price."""
+    worst = 0
+    for target in route.targets:
+        price = target.model.price_at(now)
+        if price is None:
+            return None
+        output = output_bound(catalog, target, asked)
+        worst = max(worst, cost_nusd(Usage(prompt, output, total_tokens=prompt + output), _dearest(price)))
+    return worst
+
+
+def _dearest(price: Price) -> Price:
+    """The price with every prompt token at its dearest: nothing is known to be cached, and writing a cache may cost more."""
+    written = price.cache_write_nusd or 0
+    if written <= price.input_nusd and price.above is None:
+        return price
+    above = _dearest(price.above) if price.above else None
+    return Price(
+        price.id,
+        max(price.input_nusd, written),
+        price.output_nusd,
+        None,
+        None,
+        price.effective_from,
+        price.above_tokens,
+        above,
+    )
+
+
+async def check(
+    limits: Limits,
+    catalog: Catalog,
+    call: Call,
+    project: Project,
+    key: Key,
+    route: Route,
+    asked: Asked,
+    ceiling: int | None,
+) -> Hold | None:
+    """The hold for this call, or None when nothing limits it. Raises LimitReached, Unavailable, Unprocessable; sets the call's
+    estimate."""
+    call.prompt_estimate = prompt = estimate_prompt(call.endpoint, asked)
+    rules = rules_of(catalog, project, key, call.user)
+    if not rules and ceiling is None:
+        return None
+    cost = worst_cost_nusd(catalog, route, asked, prompt, call.created_at)
+    if ceiling is not None:
+        _require_under_ceiling(cost, ceiling)
+    if not rules:
+        return None
+    if cost is None:
+        if catalog.settings.unpriced_with_budget == "refuse" and any(rule.budgets for rule in rules):
+            raise LimitReached(
+                f"The model '{route.targets[0].model.id}' has no price, and a money budget applies: add a price, or set "
+                "unpriced_with_budget to allow.",
+                type="insufficient_quota",
+                code="insufficient_quota",
+            )
+        cost = 0
+    output = max(output_bound(catalog, target, asked) for target in route.targets)
+    need = Need(
+        org_id=project.org_id,
+        project_id=project.id,
+        key_id=key.id,
+        user=call.user,
+        model=route.targets[0].model.id,
+        tier=route.tier,
+        tokens=prompt + output,
+        cost_nusd=cost,
+        created_at=call.created_at,
+        rules=rules,
+    )
+    taken = limits.take(need)
+    if isinstance(taken, Hold):
+        return taken
+    return await taken
+
+
+def read_ceiling(value: str | None) -> int | None:
+    """x-optyx-max-cost-usd in nano-USD. Raises ValueError for what is no amount."""
+    return None if value is None else nusd(value)
+
+
+def _require_under_ceiling(cost: int | None, ceiling: int) -> None:
+    if cost is None:
+        raise Unprocessable(
+            "x-optyx-max-cost-usd is set, and a target of this call has no price.", code="max_cost_exceeded", status=400
+        )
+    if cost > ceiling:
+        raise Unprocessable(
+            f"This call could cost up to ${usd(cost)}, more than x-optyx-max-cost-usd ${usd(ceiling)}: lower max_tokens or raise the ceiling.",
+            code="max_cost_exceeded",
+            param="x-optyx-max-cost-usd",
+            status=400,
+        )

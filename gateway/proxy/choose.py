@@ -1,0 +1,94 @@
+"""Which targets, in which order. Pure: also answers `explain`, which calls no provider."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.catalog import Catalog, Key, Model, Project, Target
+from gateway.errors import BadRequest, Forbidden, NotFound
+from gateway.providers.provider import Endpoint
+
+MODES = {"chat": "chat", "embeddings": "embedding"}
+
+
+class Route(msgspec.Struct):
+    """`targets` in the order they are tried. `tier` is None when the caller named a model. `why` says it in one line."""
+
+    targets: tuple[Target, ...]
+    tier: str | None
+    requested_model: str | None
+    why: str
+    skipped: tuple[str, ...] = ()
+    """Targets of the tier that the allow-list leaves out, as `provider/model`."""
+
+
+def choose(
+    catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, model: str | None, tier: str | None
+) -> Route:
+    """An explicit model wins; else the tier by name, by header, or the default. Raises NotFound, Forbidden, BadRequest."""
+    if model is not None and model not in project.tiers:
+        return _by_model(catalog, project, key, endpoint, model)
+    name = model or tier or ("embedding" if endpoint == "embeddings" else project.default_tier)
+    return _by_tier(project, key, endpoint, name, model)
+
+
+def is_allowed(model: Model, project: Project, key: Key) -> bool:
+    """On the project's and on the key's list, where they have one; by its id or as `provider/id`."""
+    for allowed in (project.allowed_models, key.allowed_models):
+        if allowed is not None and model.id not in allowed and f"{model.provider.name}/{model.id}" not in allowed:
+            return False
+    return True
+
+
+def read_tier(value: str | None, catalog: Catalog) -> str | None:
+    """The x-optyx-tier header. Raises BadRequest for a tier that is none."""
+    if value is None:
+        return None
+    name = value.strip().lower()
+    if name not in catalog.tiers:
+        known = ", ".join(catalog.tiers) or "none"
+        raise BadRequest(f"x-optyx-tier {value[:40]!r} is not a tier; there are: {known}.", param="x-optyx-tier")
+    return name
+
+
+def _by_model(catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, name: str) -> Route:
+    model = catalog.models.get(name)
+    if model is None or not model.enabled or not model.provider.enabled:
+        raise NotFound(
+            f"The model '{name}' does not exist here. GET /v1/models lists what you may call.",
+            code="model_not_found",
+            param="model",
+        )
+    if not is_allowed(model, project, key):
+        raise Forbidden(
+            f"The model '{name}' is not on the allow-list of this {'key' if key.allowed_models else 'project'}.",
+            param="model",
+        )
+    if model.mode != MODES[endpoint]:
+        raise BadRequest(f"The model '{name}' is for {model.mode}, not for {endpoint}.", param="model")
+    return Route((Target(model, model.provider.timeouts),), None, name, f"the request named {name}")
+
+
+def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: str | None) -> Route:
+    targets = project.tiers.get(name)
+    if not targets:
+        raise NotFound(f"The tier '{name}' has no targets here.", code="model_not_found", param="model")
+    fitting = tuple(target for target in targets if target.model.mode == MODES[endpoint])
+    if not fitting:
+        raise BadRequest(f"The tier '{name}' is not for {endpoint}.", param="model" if asked else "x-optyx-tier")
+    allowed = tuple(target for target in fitting if is_allowed(target.model, project, key))
+    skipped = (
+        tuple(f"{t.provider.name}/{t.model.id}" for t in fitting if t not in allowed)
+        if len(allowed) < len(fitting)
+        else ()
+    )
+    if not allowed:
+        raise Forbidden(f"No target of the tier '{name}' is on the allow-list.", param="model")
+    usable = tuple(target for target in allowed if target.model.enabled and target.provider.enabled)
+    if not usable:
+        raise NotFound(f"Every target of the tier '{name}' is switched off.", code="model_not_found", param="model")
+    if endpoint == "embeddings":  # vectors of two models don't mix
+        usable = tuple(target for target in usable if target.model.upstream_name == usable[0].model.upstream_name)
+    if not project.failover:
+        usable = usable[:1]
+    return Route(usable, name, asked, f"tier {name}" + ("" if project.failover else ", failover is off"), skipped)

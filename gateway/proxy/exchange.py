@@ -1,0 +1,215 @@
+"""Tries targets until one answers. A failure is a value that is written down; only when no target is left does this raise.
+
+At most 3 attempts a call and 2 on one target. The same target again only after a refused or reset connection, 408 or 5xx, and only
+when no other target is left; never after 429.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import msgspec
+
+from gateway import errors
+from gateway.catalog import Provider, Target
+from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator
+from gateway.proxy.body import Asked
+from gateway.proxy.call import Call, Plane
+from gateway.proxy.choose import Route
+from gateway.proxy.verdict import no_target_left
+from gateway.records import AttemptRecord
+from gateway.upstream import Reply
+
+MAX_ATTEMPTS = 3
+MAX_PER_TARGET = 2
+RETRIED_IN_PLACE = frozenset({"connect", "reset", "status"})
+
+
+class ClientGone(Exception):
+    """The client left before anything was sent to it."""
+
+
+class Whole(msgspec.Struct):
+    """A whole answer in OpenAI's shape."""
+
+    target: Target
+    answer: Answer
+
+
+class Streaming(msgspec.Struct):
+    """A stream whose first event has come: from here on there is no other target. `head` is what it has given so far."""
+
+    target: Target
+    reply: Reply
+    translator: StreamTranslator
+    head: bytes
+
+
+async def exchange(
+    plane: Plane, call: Call, route: Route, asked: Asked, max_tokens_cap: int | None
+) -> Whole | Streaming:
+    """Raises a Refusal when no target answered, ClientGone when there is nobody to answer."""
+    failures: list[tuple[Target, Failure]] = []
+    waiting = list(route.targets)
+    tries: dict[int, int] = {}
+    while waiting and call.tried() < MAX_ATTEMPTS:
+        target = waiting.pop(0)
+        outcome = await _attempt(plane, call, route, target, asked, max_tokens_cap)
+        if call.is_gone:
+            raise ClientGone
+        if not isinstance(outcome, Failure):
+            return outcome
+        failures.append((target, outcome))
+        if outcome.kind == "refused":
+            raise _refused(outcome)
+        tries[id(target)] = tries.get(id(target), 0) + 1
+        if outcome.kind in RETRIED_IN_PLACE and tries[id(target)] < MAX_PER_TARGET:
+            if not waiting:
+                await asyncio.sleep(random.uniform(0.1, 0.3))
+                if call.is_gone:
+                    raise ClientGone
+            waiting.append(target)
+    raise no_target_left(call, route, failures)
+
+
+async def _attempt(
+    plane: Plane, call: Call, route: Route, target: Target, asked: Asked, max_tokens_cap: int | None
+) -> Whole | Streaming | Failure:
+    """One try of one target, written down."""
+    provider, model = target.model.provider, target.model
+    attempt = AttemptRecord(provider.name, model.id, start_ms=round(call.elapsed_ms(), 3))
+    call.attempts.append(attempt)
+    started_ns = time.perf_counter_ns()
+    outcome = _refuse_to_try(plane, route, target) or await _try(
+        plane, call, route, target, asked, max_tokens_cap, attempt
+    )
+    attempt.ms = round((time.perf_counter_ns() - started_ns) / 1e6, 3)
+    if isinstance(outcome, Failure):
+        attempt.failure = outcome.kind if outcome.code != "forced" else "forced"
+        attempt.status = outcome.status
+        attempt.detail = outcome.detail or outcome.message
+        plane.metrics.attempt(provider.name, model.id, attempt.failure)
+    else:
+        call.answered_by = (provider.name, model.id)
+        plane.metrics.attempt(provider.name, model.id, "ok")
+    return outcome
+
+
+def _refuse_to_try(plane: Plane, route: Route, target: Target) -> Failure | None:
+    """Why this target is not even tried."""
+    provider = target.model.provider
+    if plane.force_openai_failover and route.tier == "fast" and (provider.name == "openai" or provider.is_sandbox):
+        return Failure("resting", "OPTYX_FORCE_OPENAI_FAILOVER is set", code="forced")
+    if provider.needs_credential and provider.credential is None:
+        return Failure(
+            "unconfigured",
+            f"{provider.credential_variable or 'its credential'} is not set",
+            code=provider.credential_variable,
+        )
+    return plane.health.enter(target, time.monotonic())
+
+
+async def _try(
+    plane: Plane,
+    call: Call,
+    route: Route,
+    target: Target,
+    asked: Asked,
+    max_tokens_cap: int | None,
+    attempt: AttemptRecord,
+) -> Whole | Streaming | Failure:
+    provider = target.model.provider
+    adapter = plane.adapters[provider.kind]
+    ask = Ask(
+        endpoint=call.endpoint,
+        model=target.model.upstream_name,
+        stream=call.stream,
+        fields=asked.fields,
+        body=asked.body,
+        include_usage=asked.include_usage,
+        strict=route.tier is None,
+        max_tokens_cap=max_tokens_cap,
+    )
+    request = adapter.build(ask, provider.base_url, provider.credential.reveal() if provider.credential else None)
+    if isinstance(request, Failure):
+        plane.health.abandon(target)
+        if route.tier is None:
+            raise errors.BadRequest(
+                request.message or f"{provider.name} can't do '{request.param}'.",
+                code="unsupported_parameter",
+                param=request.param,
+            )
+        return request
+    if call.is_gone:
+        plane.health.abandon(target)
+        return Failure("reset", "the client left")
+
+    def keep(reply: Reply) -> None:
+        call.reply = reply
+
+    call.target = target
+    began_ns = time.perf_counter_ns()
+    reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, keep)
+    outcome = await _understand(plane, call, target, ask, reply)
+    call.upstream_ns += time.perf_counter_ns() - began_ns
+    attempt.reused = reply.reused
+    attempt.status = reply.status or None
+    if reply.first_byte_ns:
+        attempt.ttft_ms = round((reply.first_byte_ns - began_ns) / 1e6, 3)
+        if not isinstance(outcome, Failure):
+            call.first_byte_ns = reply.first_byte_ns
+    if reply.aborted:
+        plane.health.abandon(target)
+    elif not isinstance(outcome, Streaming):  # how a stream ends is known later
+        failure = outcome if isinstance(outcome, Failure) else None
+        plane.health.leave(target, failure, (time.perf_counter_ns() - began_ns) / 1e6, time.monotonic())
+    if not isinstance(outcome, Streaming):
+        call.reply = None
+    return outcome
+
+
+async def _understand(plane: Plane, call: Call, target: Target, ask: Ask, reply: Reply) -> Whole | Streaming | Failure:
+    """What came back, as an answer or as a failure."""
+    adapter = plane.adapters[target.model.provider.kind]
+    if reply.failure is not None and not (reply.is_answer and ask.stream):
+        return reply.failure
+    if not reply.is_answer:
+        return adapter.classify(reply.status, reply.headers, reply.body())
+    if not ask.stream:
+        answer = adapter.translate(ask, reply.status, reply.headers, reply.body())
+        return answer if isinstance(answer, Failure) else Whole(target, answer)
+    if reply.headers.get("content-encoding", "identity") != "identity":
+        reply.abort()
+        reply.aborted = False
+        return Failure("malformed", "the stream came in an encoding that was not asked for", reply.status)
+    translator = adapter.stream(ask)
+    head: list[bytes] = []
+    while True:
+        await reply.ready()
+        head.append(translator.feed(reply.take()))
+        if translator.started and translator.failure is None:
+            return Streaming(target, reply, translator, b"".join(head))
+        if translator.failure is not None:
+            failure = translator.failure
+            reply.abort()
+            reply.aborted = False
+            return failure
+        if reply.ended:
+            return reply.failure or Failure("truncated", "the stream ended before its first event", reply.status)
+
+
+def _refused(failure: Failure) -> errors.UpstreamRefused:
+    """The provider's own no to the request, in our shape with its status and words."""
+    return errors.UpstreamRefused(
+        failure.message or failure.detail,
+        status=failure.status or 400,
+        type=failure.type or "invalid_request_error",
+        code=failure.code or "upstream_refused",
+        param=failure.param,
+    )
+
+
+def is_configured(provider: Provider) -> bool:
+    return not provider.needs_credential or provider.credential is not None

@@ -1,0 +1,181 @@
+"""Carries a stream from a provider to the client, chunk by chunk, without a task or an await in between.
+
+Upstream's chunks come into `receive`, go through the translator and straight to the client's transport. A client that reads slowly
+pauses upstream; one that leaves closes it. However it ends, `_end` writes the record before the client's last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway import errors
+from gateway.providers import sse
+from gateway.providers.provider import Failure
+from gateway.proxy import answer
+from gateway.proxy.call import Call, Caller, Plane
+from gateway.proxy.exchange import Streaming
+from gateway.proxy.meter import meter
+from gateway.proxy.record import finish
+from gateway.records import EndReason
+
+
+class Relay:
+    """One stream under way."""
+
+    __slots__ = ("_caller", "_call", "_chunked", "_idle_s", "_over", "_plane", "_reply", "_streaming", "_total")  # noqa: RUF023
+
+    def __init__(self, plane: Plane, caller: Caller, call: Call, streaming: Streaming) -> None:
+        self._plane = plane
+        self._caller = caller
+        self._call = call
+        self._streaming = streaming
+        self._reply = streaming.reply
+        self._chunked = not caller.is_http_10
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._total: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Returns when the client has its last byte, or has left."""
+        plane, caller, reply = self._plane, self._caller, self._reply
+        timeouts = self._streaming.target.timeouts
+        plane.relays.add(self)
+        caller.on_gone = self.client_gone
+        caller.on_resume = self._pause_or_resume
+        if timeouts.total_ms is not None:
+            left_s = timeouts.total_ms / 1000 - self._call.elapsed_ms() / 1000
+            self._total = asyncio.get_running_loop().call_later(
+                max(0.0, left_s), reply.expire, "the stream took too long in all"
+            )
+        try:
+            caller.write(answer.stream_head(plane, caller, self._call))
+            self._pass_on(self._streaming.head)
+            if not self._over.done():
+                reply.sink = self.receive
+                reply.on_end = self._upstream_ended
+                if reply.chunks:
+                    self.receive(reply.take())
+                if reply.ended:
+                    self._upstream_ended()
+                else:
+                    reply.start_idle_timer(timeouts.idle_ms / 1000)
+                if caller.is_paused:
+                    reply.pause()
+            await self._over
+        finally:
+            plane.relays.discard(self)
+            caller.on_gone = caller.on_resume = None
+            if self._total is not None:
+                self._total.cancel()
+
+    def receive(self, chunk: bytes) -> None:
+        """Upstream's bytes, at once to the client."""
+        if not self._over.done():
+            self._pass_on(self._streaming.translator.feed(chunk))
+
+    def client_gone(self) -> None:
+        """Upstream is closed at once; what was seen so far is recorded."""
+        self._call.is_gone = True
+        self._end("client_closed", 200, None)
+
+    def cut(self) -> None:
+        """Our own shutdown can't wait any longer."""
+        self._fail(Failure("truncated", "the gateway is shutting down"), "drained")
+
+    def _pass_on(self, data: bytes) -> None:
+        translator = self._streaming.translator
+        if translator.failure is not None:
+            self._write(data)
+            self._fail(translator.failure, "upstream_truncated")
+        elif translator.done:
+            self._end("complete", 200, data)
+        else:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._caller.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def _upstream_ended(self) -> None:
+        if self._over.done():
+            return
+        translator = self._streaming.translator
+        if self._reply.failure is not None and not translator.complete:
+            failure = self._reply.failure
+            self._fail(failure, "upstream_timeout" if failure.kind == "timeout" else "upstream_truncated")
+            return
+        tail = translator.close()
+        if translator.failure is not None:
+            self._fail(translator.failure, "upstream_truncated")
+        else:
+            self._end("complete", 200, tail)
+
+    def _fail(self, failure: Failure, reason: EndReason) -> None:
+        """After the first byte a failure is an error event and an end without [DONE]: SDKs take a clean end for success."""
+        if self._over.done():
+            return
+        code = {"upstream_timeout": "upstream_timeout", "drained": "draining"}.get(reason, "upstream_truncated")
+        if failure.kind == "status":
+            code = "upstream_error"
+        error = errors.UpstreamFailed(
+            failure.message or f"The stream broke off: {failure.detail or failure.kind}.", code=code
+        )
+        self._call.error_code = code
+        if self._call.attempts:
+            self._call.attempts[-1].failure = failure.kind
+            self._call.attempts[-1].detail = failure.detail
+        self._end(reason, 200, sse.event(errors.body(error)), failure)
+
+    def _end(self, reason: EndReason, status: int, last: bytes | None, failure: Failure | None = None) -> None:
+        """Meters, records, and only then gives the client its last bytes. `last` None: there is nobody to give them to."""
+        if self._over.done():
+            return
+        call, streaming, plane = self._call, self._streaming, self._plane
+        translator, target = streaming.translator, streaming.target
+        call.status = status
+        call.finish = translator.finish
+        call.error_code = "client_closed" if reason == "client_closed" else call.error_code
+        if call.attempts:
+            call.attempts[-1].ms = round(call.elapsed_ms() - call.attempts[-1].start_ms, 3)
+        call.upstream_ns += max(0, time.perf_counter_ns() - call.first_byte_ns) if call.first_byte_ns else 0
+        meter(call, target, translator.usage, translator.tokens_seen)
+        finish(plane, call, reason)
+        if reason in ("client_closed", "drained"):
+            plane.health.abandon(target)
+        else:
+            plane.health.leave(target, failure, call.elapsed_ms(), time.monotonic())
+        self._reply.sink = _ignore
+        self._reply.on_end = None
+        if reason != "complete":
+            self._reply.abort()
+        if last is None:
+            self._over.set_result(None)
+        elif plane.durable:
+            asyncio.get_running_loop().create_task(self._last_when_synced(last))
+            return
+        else:
+            self._give_last(last)
+
+    async def _last_when_synced(self, last: bytes) -> None:
+        try:
+            await self._plane.journal.synced()
+        except OSError:
+            self._plane.metrics.count("journal_errors")
+        self._give_last(last)
+
+    def _give_last(self, last: bytes) -> None:
+        self._write(last)
+        if self._chunked:
+            self._caller.write(answer.LAST_CHUNK)
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _pause_or_resume(self, paused: bool) -> None:
+        if paused:
+            self._reply.pause()
+        else:
+            self._reply.resume()
+
+
+def _ignore(_: bytes) -> None:
+    """What upstream sends after its last event is only the end of its framing."""

@@ -1,0 +1,124 @@
+"""What is written down: the intent before the first upstream byte, the final before the client's last."""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.errors import Unavailable
+from gateway.proxy.call import Call, Plane
+from gateway.proxy.choose import Route
+from gateway.records import EndReason, Final, Intent
+
+log = logging.getLogger(__name__)
+
+
+def intend(plane: Plane, call: Call, route: Route, hold_nusd: int | None) -> None:
+    """Raises Unavailable `accounting_unavailable` when the journal can't take it: then no provider is asked."""
+    assert call.project is not None
+    assert call.key is not None
+    intent = Intent(
+        call_id=call.call_id,
+        created_at=call.created_at,
+        request_id=call.request_id,
+        org_id=call.project.org_id,
+        project_id=call.project.id,
+        key_id=call.key.id,
+        endpoint=call.endpoint,
+        tier=call.tier,
+        requested_model=call.requested_model,
+        stream=call.stream,
+        targets=[f"{target.model.provider.name}/{target.model.id}" for target in route.targets],
+        hold_nusd=hold_nusd,
+        prompt_tokens_estimate=call.prompt_estimate,
+        user=call.user,
+        tags=call.tags,
+    )
+    try:
+        plane.journal.append(intent)
+    except OSError as error:
+        plane.metrics.count("journal_errors")
+        log.error("the journal can't be written: %s", error.strerror)
+        raise Unavailable(
+            "This call can't be recorded (the gateway's journal can't be written), so no provider was asked. Try again later.",
+            code="accounting_unavailable",
+            retry_after_s=5,
+        ) from None
+
+
+def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
+    """Journals the final record, settles the hold and counts: once per call, whoever comes first."""
+    if call.is_recorded:
+        return
+    call.is_recorded = True
+    call.end_reason = end_reason
+    latency_ms = call.elapsed_ms()
+    overhead_ms = call.overhead_ms()
+    final = to_final(call, end_reason, latency_ms, overhead_ms)
+    if final is not None:
+        try:
+            plane.journal.append(final)
+        except OSError as error:
+            plane.metrics.count("journal_errors")
+            log.error("a final record can't be journaled: %s", error.strerror)
+            if plane.on_unrecorded is not None:
+                plane.on_unrecorded(final)
+    usage = call.usage
+    if call.hold is not None:
+        if usage is None:
+            call.hold.release()
+        else:
+            call.hold.settle(usage.total_tokens, call.cost_nusd or 0)
+    provider, model = call.answered_by or ("", "")
+    plane.metrics.call(call.endpoint, provider, model, call.status, latency_ms, overhead_ms)
+    if usage is not None:
+        plane.metrics.spent(provider, model, usage.prompt_tokens, usage.completion_tokens, call.cost_nusd)
+        if call.price is None:
+            plane.metrics.count("unpriced_calls")
+
+
+def to_final(call: Call, end_reason: EndReason, latency_ms: float, overhead_ms: float) -> Final | None:
+    """The row of this call; None before authentication (nobody's call is not logged)."""
+    project, key, usage = call.project, call.key, call.usage
+    if project is None or key is None:
+        return None
+    provider, model = call.answered_by or (None, None)
+    details: dict[str, object] = {}
+    if call.why is not None:
+        details["why"] = call.why
+    if call.finish is not None:
+        details["finish_reason"] = call.finish
+    if call.traceparent is not None:
+        details["traceparent"] = call.traceparent
+    return Final(
+        call_id=call.call_id,
+        created_at=call.created_at,
+        request_id=call.request_id,
+        org_id=project.org_id,
+        project_id=project.id,
+        key_id=key.id,
+        endpoint=call.endpoint,
+        tier=call.tier,
+        requested_model=call.requested_model,
+        provider=provider,
+        model=model,
+        status=call.status,
+        error_code=call.error_code,
+        end_reason=end_reason,
+        stream=call.stream,
+        attempts=call.attempts,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        cache_write_tokens=usage.cache_write_tokens if usage else None,
+        reasoning_tokens=usage.reasoning_tokens if usage else None,
+        total_tokens=usage.total_tokens if usage else None,
+        usage_source=call.usage_source,
+        cost_nusd=call.cost_nusd,
+        price_id=call.price.id if call.price else None,
+        latency_ms=round(latency_ms, 3),
+        ttft_ms=round((call.first_byte_ns - call.started_ns) / 1e6, 3) if call.first_byte_ns else None,
+        overhead_ms=round(overhead_ms, 3),
+        user=call.user,
+        tags=call.tags,
+        details=details or None,
+    )

@@ -1,0 +1,203 @@
+"""The path of a call, step by step: this is the table of contents of the product."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from gateway import errors
+from gateway.providers.provider import Endpoint
+from gateway.proxy import answer
+from gateway.proxy.authenticate import authenticate
+from gateway.proxy.body import Asked, parse, read
+from gateway.proxy.call import Call, Caller, Plane, Replay
+from gateway.proxy.check import check, read_ceiling
+from gateway.proxy.choose import Route, choose, read_tier
+from gateway.proxy.exchange import ClientGone, Whole, exchange
+from gateway.proxy.forward import Relay
+from gateway.proxy.meter import meter
+from gateway.proxy.record import finish, intend
+from gateway.records import EndReason
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TAG = re.compile(r"[^\s,=\x00-\x1f\x7f]{1,64}(=[^,\x00-\x1f\x7f]{0,128})?")
+
+
+async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
+    """Answers one call, whatever happens: every way out writes an answer (unless the client has left) and a record."""
+    call = Call(endpoint, _request_id(caller))
+    try:
+        if plane.is_draining:
+            caller.keep_alive = False
+        call.key, call.project = await authenticate(plane, caller, call.created_at)
+        body = await read(caller, plane.max_body)
+        tier = _read_headers(plane, caller, call)
+        asked = parse(endpoint, body)
+        route = _route(plane, call, asked, tier)
+        replay = await _replay(plane, caller, call, body)
+        if replay is not None and replay.stored is not None:
+            _answer_stored(plane, caller, call, replay.stored)
+            return
+        try:
+            answered = await _answer(plane, caller, call, route, asked)
+        except BaseException:
+            if replay is not None:
+                await replay.abandon()
+            raise
+        if replay is not None:
+            await _keep(replay, call, answered)
+    except errors.Refusal as refusal:
+        _refuse(plane, caller, call, refusal)
+    except (ClientGone, ConnectionError):
+        _gone(plane, call)
+    except Exception:
+        log.exception("a call ended in a defect of the gateway")
+        _refuse(plane, caller, call, errors.Refusal("The gateway has a defect; its log says more."))
+
+
+async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked: Asked) -> bytes | None:
+    """From the hold to the client's last byte. The whole answer's body, or None for a stream."""
+    assert call.project is not None
+    assert call.key is not None
+    caller.on_gone = lambda: _abort(call)
+    ceiling = _ceiling(caller)
+    call.hold = await check(plane.limits, plane.holder.catalog, call, call.project, call.key, route, asked, ceiling)
+    intend(plane, call, route, None)
+    if plane.durable:
+        await _synced(plane)
+    cap = None
+    if call.hold is not None and asked.max_tokens is None and call.endpoint == "chat":
+        cap = plane.holder.catalog.settings.default_max_output_tokens
+    outcome = await exchange(plane, call, route, asked, cap)
+    if isinstance(outcome, Whole):
+        call.status = 200
+        meter(call, outcome.target, outcome.answer.usage, len(outcome.answer.body) // 16)
+        finish(plane, call, "complete")
+        if plane.durable:
+            await _synced(plane)
+        caller.write(answer.whole(plane, caller, call, 200, outcome.answer.body, [answer.JSON]))
+        return outcome.answer.body
+    await Relay(plane, caller, call, outcome).run()
+    return None
+
+
+def _route(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
+    assert call.project is not None
+    assert call.key is not None
+    call.requested_model = asked.model
+    call.stream = asked.stream
+    if call.user is None:
+        call.user = asked.user
+    route = choose(plane.holder.catalog, call.project, call.key, call.endpoint, asked.model, tier)
+    call.tier = route.tier
+    call.why = route.why
+    return route
+
+
+def _read_headers(plane: Plane, caller: Caller, call: Call) -> str | None:
+    """The tier asked for; attribution goes to the call. Raises BadRequest: a malformed x-optyx-* value is never ignored."""
+    user = caller.header("x-optyx-user")
+    if user is not None:
+        if not 1 <= len(user) <= 256 or not user.isprintable():
+            raise errors.BadRequest("x-optyx-user must be 1 to 256 printable characters.", param="x-optyx-user")
+        call.user = user
+    tags = caller.header("x-optyx-tags")
+    if tags is not None:
+        call.tags = [tag.strip() for tag in tags.split(",")]
+        if len(call.tags) > 16 or not all(_TAG.fullmatch(tag) for tag in call.tags):
+            raise errors.BadRequest(
+                "x-optyx-tags must be up to 16 of name or name=value, comma-separated.", param="x-optyx-tags"
+            )
+    call.traceparent = caller.header("traceparent")
+    return read_tier(caller.header("x-optyx-tier"), plane.holder.catalog)
+
+
+def _ceiling(caller: Caller) -> int | None:
+    try:
+        return read_ceiling(caller.header("x-optyx-max-cost-usd"))
+    except ValueError as error:
+        raise errors.BadRequest(f"x-optyx-max-cost-usd: {error}.", param="x-optyx-max-cost-usd") from None
+
+
+def _request_id(caller: Caller) -> str | None:
+    value = caller.header("x-request-id")
+    return value if value is not None and _REQUEST_ID.fullmatch(value) else None
+
+
+async def _replay(plane: Plane, caller: Caller, call: Call, body: bytes) -> Replay | None:
+    name = caller.header("idempotency-key")
+    if name is None or plane.idempotency is None:
+        return None
+    if not 1 <= len(name) <= 255 or not name.isprintable():
+        raise errors.BadRequest("Idempotency-Key must be 1 to 255 printable characters.", param="Idempotency-Key")
+    assert call.key is not None
+    return await plane.idempotency.begin(call.key.id, name, call.endpoint, body, call.request_id)
+
+
+def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, str, bytes]) -> None:
+    status, content_type, body = stored
+    call.status = status
+    finish(plane, call, "replayed")
+    caller.write(
+        answer.whole(
+            plane,
+            caller,
+            call,
+            status,
+            body,
+            [f"Content-Type: {content_type}\r\n".encode(), b"x-optyx-replayed: true\r\n"],
+        )
+    )
+
+
+async def _keep(replay: Replay, call: Call, answered: bytes | None) -> None:
+    if answered is not None:
+        await replay.finish(200, "application/json", answered)
+    else:
+        await replay.abandon()
+
+
+async def _synced(plane: Plane) -> None:
+    try:
+        await plane.journal.synced()
+    except OSError:
+        plane.metrics.count("journal_errors")
+        raise errors.Unavailable(
+            "This call can't be recorded safely (the journal's disk fails).",
+            code="accounting_unavailable",
+            retry_after_s=5,
+        ) from None
+
+
+def _refuse(plane: Plane, caller: Caller, call: Call, refusal: errors.Refusal) -> None:
+    """Our no, or every provider's."""
+    call.status, call.error_code = refusal.status, refusal.code
+    reason: EndReason = "refused"
+    if isinstance(refusal, errors.UpstreamRefused):
+        reason = "upstream_refused"
+    elif isinstance(refusal, errors.UpstreamFailed | errors.UpstreamTimeout) or refusal.code in (
+        "upstream_unavailable",
+        "upstream_rate_limited",
+    ):
+        reason = "upstream_failed"
+    finish(plane, call, reason)
+    if refusal.status == 413:
+        caller.keep_alive = False
+    caller.write(answer.whole(plane, caller, call, refusal.status, errors.body(refusal), answer.error_extra(refusal)))
+
+
+def _abort(call: Call) -> None:
+    call.is_gone = True
+    if call.reply is not None:
+        call.reply.abort()
+
+
+def _gone(plane: Plane, call: Call) -> None:
+    """The client left before it was sent anything. Whoever was asked may bill it: what is known is an estimate of the prompt."""
+    call.status, call.error_code = 499, "client_closed"
+    if call.target is not None:
+        call.answered_by = (call.target.provider.name, call.target.model.id)
+        meter(call, call.target, None, 0)
+    finish(plane, call, "client_closed")
