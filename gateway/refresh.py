@@ -1,0 +1,264 @@
+"""Keeps the catalog current: loads it, listens for changes, polls in case a notification is lost, and keeps a sealed copy on disk so
+that a worker can start while the database is away. Building may fail; swapping is one assignment.
+
+A changed key is reloaded alone; any other change reloads the configuration (not the keys), which takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.build import Surroundings, build, build_key, build_keys
+from gateway.catalog import EMPTY, Catalog, Key
+from gateway.errors import Unavailable
+from gateway.sealing import Sealer, SealError
+from gateway.secret import Secret
+from gateway.store import catalog as store
+from gateway.store.pool import UNREACHABLE, Connection, connect
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "optyx_catalog"
+HEARTBEAT_S = 1.0
+POLL_EVERY = 2  # heartbeats
+NEGATIVE_S = 5.0
+NEGATIVE_MAX = 10_000
+SNAPSHOT_EVERY_S = 60.0
+
+
+class Snapshot(msgspec.Struct):
+    config: store.ConfigRows
+    keys: list[store.KeyRow]
+
+
+class Refresh:
+    """`catalog` is what calls read. `is_connected` says whether changes arrive."""
+
+    def __init__(self, url: Secret, around: Surroundings, home: Path, sealer: Sealer | None) -> None:
+        self.catalog: Catalog = EMPTY
+        self.is_connected = False
+        self.on_change: list[Callable[[Catalog], None]] = []
+        self._url = url
+        self._around = around
+        self._snapshot_path = home / "catalog.snapshot"
+        self._sealer = sealer
+        self._connection: Connection | None = None
+        self._config: store.ConfigRows | None = None
+        self._digests: dict[str, set[bytes]] = {}
+        self._changed = asyncio.Event()
+        self._stale_config = False
+        self._stale_keys: set[str] = set()
+        self._asking: dict[bytes, asyncio.Task[Key | None]] = {}
+        self._unknown: OrderedDict[bytes, float] = OrderedDict()
+        self._asker: Connection | None = None
+        self._asker_lock = asyncio.Lock()
+        self._snapshot_at = 0.0
+
+    async def start(self) -> None:
+        """The first catalog: from the database, or from the last good snapshot when that is away."""
+        try:
+            await self._open()
+        except UNREACHABLE as error:
+            log.warning("the database is away (%s); starting from the last known configuration", type(error).__name__)
+            self._restore()
+
+    async def run(self) -> None:
+        """Until cancelled. Every failure is logged once and tried again."""
+        try:
+            while True:
+                try:
+                    if self._connection is None:
+                        await self._open()
+                    await self._watch()
+                except UNREACHABLE as error:
+                    if self.is_connected or self.catalog is EMPTY:
+                        log.warning("the database is away (%s); known keys go on working", type(error).__name__)
+                    await self._close()
+                    await asyncio.sleep(0.5)
+        finally:
+            await self._close()
+
+    async def find_key(self, digest: bytes) -> Key | None:
+        """A key that the catalog does not know: asked once for all callers, remembered for five seconds when there is none. Raises
+        Unavailable `key_store_unavailable` when the database can't be asked."""
+        now = time.monotonic()
+        since = self._unknown.get(digest)
+        if since is not None and now - since < NEGATIVE_S:
+            return None
+        task = self._asking.get(digest)
+        if task is None:
+            task = self._asking[digest] = asyncio.create_task(self._ask(digest), name="unknown key")
+            task.add_done_callback(lambda _: self._asking.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        await self._close()
+        if self._asker is not None:
+            self._asker.terminate()
+
+    async def _ask(self, digest: bytes) -> Key | None:
+        try:
+            async with asyncio.timeout(3), self._asker_lock:
+                if self._asker is None or self._asker.is_closed():
+                    self._asker = await connect(self._url, "keys", 2)
+                row = await store.read_key(self._asker, digest)
+        except UNREACHABLE:
+            if self._asker is not None:
+                self._asker.terminate()
+                self._asker = None
+            raise Unavailable(
+                "This key is not known here, and the key store can't be asked. Try again shortly.",
+                code="key_store_unavailable",
+                retry_after_s=2,
+            ) from None
+        if row is not None:
+            key = build_key(row)
+            self._swap_keys({**self.catalog.keys, digest: key})
+            self._digests.setdefault(key.id, set()).add(digest)
+            return key
+        self._unknown[digest] = time.monotonic()
+        if len(self._unknown) > NEGATIVE_MAX:
+            self._unknown.popitem(last=False)
+        return None
+
+    async def _open(self) -> None:
+        connection = await connect(self._url, "catalog", 10)
+        try:
+            await connection.add_listener(CHANNEL, self._notified)
+            self._connection = connection
+            await self._load_all()
+        except BaseException:
+            self._connection = None
+            connection.terminate()
+            raise
+        self.is_connected = True
+
+    async def _close(self) -> None:
+        self.is_connected = False
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    def _notified(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        _table, _, key_id = payload.partition(":")
+        if key_id:
+            self._stale_keys.add(key_id)
+        else:
+            self._stale_config = True
+        self._unknown.clear()
+        self._changed.set()
+
+    async def _watch(self) -> None:
+        """Waits for changes; a heartbeat finds a dead connection, every second one compares the epoch."""
+        beats = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._changed.wait()
+            if self._changed.is_set():
+                self._changed.clear()
+                await self._reload()
+                continue
+            beats += 1
+            assert self._connection is not None
+            epoch = await asyncio.wait_for(store.read_epoch(self._connection), 2)
+            if beats % POLL_EVERY == 0 and epoch != self.catalog.epoch and not self._changed.is_set():
+                log.warning("a change of configuration came without its notification; loading everything")
+                await self._load_all()
+            self._keep_snapshot()
+
+    async def _reload(self) -> None:
+        keys, self._stale_keys = self._stale_keys, set()
+        config, self._stale_config = self._stale_config, False
+        assert self._connection is not None
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            if keys:
+                rows = await store.read_keys(self._connection, sorted(keys))
+                known = dict(self.catalog.keys)
+                for key_id in keys:
+                    for digest in self._digests.pop(key_id, ()):
+                        known.pop(digest, None)
+                for row in rows:
+                    known[row.digest] = build_key(row)
+                    self._digests.setdefault(row.id, set()).add(row.digest)
+                self._swap_keys(known)
+            if config:
+                self._config = await store.read_config(self._connection)
+                self._rebuild(self.catalog.keys)
+            else:
+                epoch = await store.read_epoch(self._connection)
+                self._swap(msgspec.structs.replace(self.catalog, epoch=epoch))
+
+    async def _load_all(self) -> None:
+        assert self._connection is not None
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            self._config = await store.read_config(self._connection)
+            rows = await store.read_keys(self._connection)
+        self._take_keys(rows)
+        self._snapshot_at = 0.0
+        self._keep_snapshot()
+
+    def _take_keys(self, rows: list[store.KeyRow]) -> None:
+        keys = build_keys(rows)
+        self._digests = {}
+        for digest, key in keys.items():
+            self._digests.setdefault(key.id, set()).add(digest)
+        self._rebuild(keys)
+
+    def _rebuild(self, keys: Any) -> None:
+        assert self._config is not None
+        self._swap(build(self._config, keys, self._around, time.time()))
+
+    def _swap_keys(self, keys: dict[bytes, Key]) -> None:
+        self._swap(msgspec.structs.replace(self.catalog, keys=keys))
+
+    def _swap(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        for tell in self.on_change:
+            tell(catalog)
+
+    def _keep_snapshot(self) -> None:
+        """At most once a minute, in a thread: 100,000 keys take a second to write."""
+        if self._sealer is None or self._config is None or time.monotonic() - self._snapshot_at < SNAPSHOT_EVERY_S:
+            return
+        self._snapshot_at = time.monotonic()
+        keys = [_row(digest, key) for digest, key in self.catalog.keys.items()]
+        asyncio.get_running_loop().run_in_executor(None, self._write_snapshot, Snapshot(self._config, keys))
+
+    def _write_snapshot(self, snapshot: Snapshot) -> None:
+        assert self._sealer is not None
+        sealed = self._sealer.seal(msgspec.msgpack.encode(snapshot), "catalog snapshot")
+        fresh = self._snapshot_path.with_name(f"catalog.{os.getpid()}.new")
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(sealed)
+            fresh.replace(self._snapshot_path)
+        except OSError as error:
+            log.warning("the catalog's snapshot can't be written: %s", error.strerror)
+
+    def _restore(self) -> None:
+        if self._sealer is None or not self._snapshot_path.exists():
+            return
+        try:
+            opened = self._sealer.open(self._snapshot_path.read_bytes(), "catalog snapshot")
+            snapshot = msgspec.msgpack.decode(opened, type=Snapshot)
+        except (SealError, OSError, msgspec.DecodeError) as error:
+            log.warning("the catalog's snapshot can't be read: %s", error)
+            return
+        self._config = snapshot.config
+        self._take_keys(snapshot.keys)
+
+
+def _row(digest: bytes, key: Key) -> store.KeyRow:
+    allowed = None if key.allowed_models is None else sorted(key.allowed_models)
+    return store.KeyRow(key.id, key.project_id, key.name, key.public_id, digest, allowed, key.disabled, key.expires_at)

@@ -1,0 +1,10 @@
+"""Advisory locks of the whole database, so that no two parts pick the same number."""
+
+BUDGET_LOCK = 0x6F70740001
+"""Shared while rows are ingested, exclusive while a budget window is created: the window then begins with the exact sum of rows."""
+
+HOUSEKEEPING_LOCK = 0x6F70740002
+"""Partitions and retention: one worker at a time."""
+
+AUDIT_LOCK = 0x6F70740003
+"""The audit's chain has one end."""
