@@ -48,6 +48,8 @@ class Refresh:
         self.catalog: Catalog = EMPTY
         self.is_connected = False
         self.on_change: list[Callable[[Catalog], None]] = []
+        self.listeners: dict[str, Callable[[str], None]] = {}
+        """Other channels to listen to on the same connection: channel to callback with the payload."""
         self._url = url
         self._around = around
         self._snapshot_path = home / "catalog.snapshot"
@@ -135,6 +137,8 @@ class Refresh:
         connection = await connect(self._url, "catalog", 10)
         try:
             await connection.add_listener(CHANNEL, self._notified)
+            for channel in self.listeners:
+                await connection.add_listener(channel, self._heard)
             self._connection = connection
             await self._load_all()
         except BaseException:
@@ -157,6 +161,9 @@ class Refresh:
             self._stale_config = True
         self._unknown.clear()
         self._changed.set()
+
+    def _heard(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
+        self.listeners[channel](payload)
 
     async def _watch(self) -> None:
         """Waits for changes; a heartbeat finds a dead connection, every second one compares the epoch."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from gateway import keyring
 from gateway.catalog import Key, Project
 from gateway.errors import InvalidApiKey
-from gateway.proxy.call import Caller, Plane
+from gateway.proxy.call import Plane
 
 
-async def authenticate(plane: Plane, caller: Caller, now: float) -> tuple[Key, Project]:
+class Headers(Protocol):
+    def header(self, name: str) -> str | None: ...
+
+
+async def authenticate(plane: Plane, caller: Headers, now: float) -> tuple[Key, Project]:
     """The key and its project. A known key is one look-up in memory; an unknown one that is well-formed costs one query, shared by all
     who ask at once. Raises InvalidApiKey, or Unavailable `key_store_unavailable` when the database can't be asked."""
     text = presented(caller)
@@ -31,7 +37,7 @@ async def authenticate(plane: Plane, caller: Caller, now: float) -> tuple[Key, P
     return key, project
 
 
-def presented(caller: Caller) -> str | None:
+def presented(caller: Headers) -> str | None:
     """The key as the caller sent it, or None."""
     header = caller.header("authorization")
     if header is not None:

@@ -1,0 +1,31 @@
+"""`python -m gateway worker`: how the parent starts a worker. People use `optyx`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gateway import logs
+from gateway.config import ConfigError, load
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m gateway")
+    commands = parser.add_subparsers(dest="command", required=True)
+    worker = commands.add_parser("worker", help="one process of the gateway; started by `optyx up`, `demo` and `serve`")
+    worker.add_argument("--sandbox-url")
+    worker.add_argument("--ready-fd", type=int)
+    given = parser.parse_args()
+    try:
+        config = load()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.set_up(config.log_level, config.log_format)
+    from gateway.app import run_worker
+
+    return run_worker(config, sandbox_url=given.sandbox_url, ready_fd=given.ready_fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

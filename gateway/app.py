@@ -1,0 +1,363 @@
+"""The composition root of a worker: what lives, in the order it starts; shutdown is the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway import config as configuration
+from gateway import exposition, ids, plain
+from gateway.build import Surroundings
+from gateway.config import Config
+from gateway.front import AiohttpCaller, Server, require_fast_parser
+from gateway.health import Health
+from gateway.journal import Journal
+from gateway.limits.idempotency import PostgresIdempotency
+from gateway.limits.pools import CoordinatorAway
+from gateway.limits.postgres import CHANNEL as SHARES_CHANNEL
+from gateway.limits.postgres import PostgresCoordinator
+from gateway.limits.redis import RedisCoordinator
+from gateway.limits.shares import Shares
+from gateway.logbook import Logbook
+from gateway.metrics import Metrics
+from gateway.providers import openai
+from gateway.providers.provider import Adapter, Endpoint
+from gateway.proxy.call import Plane
+from gateway.proxy.serve import serve
+from gateway.refresh import Refresh
+from gateway.sealing import Sealer, SealError, key_of
+from gateway.secret import Secret
+from gateway.store import partitions, workers
+from gateway.store.pool import UNREACHABLE, open_pool
+from gateway.store.writer import PostgresWriter
+from gateway.upstream import Upstream
+from gateway.version import VERSION
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 2.0
+HOUSEKEEPING_S = 600.0
+FLUSH_S = 10.0
+ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER}
+CALL_PATHS: dict[str, Endpoint] = {
+    "/v1/chat/completions": "chat",
+    "/chat/completions": "chat",
+    "/v1/embeddings": "embeddings",
+    "/embeddings": "embeddings",
+}
+
+
+class Worker:
+    """One process's share of the gateway."""
+
+    def __init__(self, config: Config, url: Secret, sandbox_url: str | None) -> None:
+        self.config = config
+        self.url = url
+        self.id = ids.new("wrk")
+        self.machine = socket.gethostname()
+        self.in_flight = 0
+        self.metrics = Metrics()
+        self.health = Health()
+        self.upstream = Upstream(config.max_answer)
+        self.stopping = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.has_failed = False
+        self._tasks: list[asyncio.Task[None]] = []
+        sealing_key = key_of(config.home, config.secret_key, may_create=False)
+        self.sealer = Sealer(sealing_key) if sealing_key else None
+        self.refresh = Refresh(url, surroundings(config, self.sealer, sandbox_url), config.home, self.sealer)
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Starts everything, serves until told to stop, and takes it all down again."""
+        async with contextlib.AsyncExitStack() as lives:
+            pool = await open_pool(self.url)
+            lives.push_async_callback(_terminate, pool)
+            journal = Journal(self.config.home / "journal", self.id, sync=self.config.durability == "power")
+            lives.callback(journal.close)
+            writer = PostgresWriter(self.url, VERSION)
+            lives.push_async_callback(writer.close)
+            await self.refresh.start()
+            lives.push_async_callback(self.refresh.close)
+            money = PostgresCoordinator(self.url, self.id)
+            rates = (
+                RedisCoordinator(self.config.redis_url, self.id)
+                if self.config.redis_url
+                else PostgresCoordinator(self.url, self.id)
+            )
+            for coordinator in (money, rates):
+                lives.push_async_callback(coordinator.close)
+            shares = Shares(money, rates, self.metrics, lambda: self.refresh.catalog.settings)
+            self.refresh.on_change.append(lambda _: shares.forget_refusals())
+            self.refresh.listeners[SHARES_CHANNEL] = self._on_wanted(shares)
+            logbook = Logbook(journal, self.config.home / "journal", writer, self.metrics, shares.ingested)
+            self.plane = Plane(
+                holder=self.refresh,
+                find_key=self.refresh.find_key,
+                limits=shares,
+                journal=journal,
+                upstream=self.upstream,
+                health=self.health,
+                metrics=self.metrics,
+                adapters=ADAPTERS,
+                max_body=self.config.max_body,
+                version=VERSION,
+                force_openai_failover=self.config.force_openai_failover,
+                cors_origins=self.config.dashboard_origins,
+                durable=self.config.durability == "power",
+                on_unrecorded=logbook.keep,
+                idempotency=PostgresIdempotency(pool, self.id),
+            )
+            self.logbook = logbook
+            self._start("catalog", self.refresh.run())
+            self._start("logbook", logbook.run())
+            self._start("shares", shares.run())
+            self._start("heartbeat", self._beat(pool))
+            self._start("housekeeping", self._keep_house(pool))
+            if isinstance(rates, RedisCoordinator):
+                self._start("wanted", _return_wanted(rates, shares))
+            lives.push_async_callback(self._stop_tasks)
+            async with self._listening() as sites:
+                gc.collect()
+                gc.freeze()  # a full collection of a loaded catalog pauses for 26-29 ms; what lives from the start is left out of it
+                on_ready()
+                await self.stopping.wait()
+                await self._drain(sites)
+            await self._stop_tasks()
+            if not await logbook.flush(FLUSH_S):
+                log.warning("records are left in the journal; the next worker carries them over")
+            await shares.close()
+            with contextlib.suppress(*UNREACHABLE):
+                await asyncio.wait_for(workers.stopped(pool, self.id), 2)
+            (self.config.home / "run" / f"{self.id}.json").touch()
+
+    def stop(self) -> None:
+        """The first signal drains, the second hurries."""
+        if self.stopping.is_set():
+            self.hurry.set()
+        self.stopping.set()
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[list[web.BaseSite]]:
+        app = web.Application(middlewares=[plain.in_our_shape], client_max_size=self.config.max_body)
+        app[plain.PLANE] = self.plane
+        app[plain.VERSION] = VERSION
+        app[plain.READINESS] = self._readiness
+        app[plain.NUMBERS] = self._numbers
+        plain.add_routes(app)
+        runner = Runner(
+            app, lambda: Server(app, self.config, {path: self._route(kind) for path, kind in CALL_PATHS.items()})
+        )
+        await runner.setup()
+        sites: list[web.BaseSite] = [web.SockSite(runner, listener(self.config.host, self.config.port), backlog=1024)]
+        for site in sites:
+            await site.start()
+        try:
+            yield sites
+        finally:
+            await runner.cleanup()
+
+    def _route(self, endpoint: Endpoint) -> Callable[[AiohttpCaller], Awaitable[None]]:
+        plane = self.plane
+
+        async def route(caller: AiohttpCaller) -> None:
+            self.in_flight += 1
+            try:
+                await serve(plane, caller, endpoint)
+            finally:
+                self.in_flight -= 1
+
+        return route
+
+    async def _drain(self, sites: list[web.BaseSite]) -> None:
+        """Not ready at once; the listeners stay a moment for balancers that have not noticed; calls may finish until the deadline."""
+        self.plane.is_draining = True
+        await self._hurried(self.config.lame_duck_s, lambda: False)
+        for site in sites:
+            await site.stop()
+        await self._hurried(self.config.drain_s, lambda: self.in_flight == 0)
+        for relay in list(self.plane.relays):
+            relay.cut()
+        await asyncio.sleep(0)
+
+    async def _hurried(self, seconds: float, is_done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not is_done() and not self.hurry.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.hurry.wait(), min(0.05, max(0.001, deadline - time.monotonic())))
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A background task never ends by itself: if one does, the worker goes down and is replaced."""
+        if task.cancelled() or self.stopping.is_set():
+            return
+        log.error("the task %s ended", task.get_name(), exc_info=task.exception())
+        self.has_failed = True
+        self.stop()
+
+    async def _stop_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _on_wanted(self, shares: Shares) -> Callable[[str], None]:
+        def wanted(payload: str) -> None:
+            worker, kind, limit_id = payload.split("|", 2)
+            if worker != self.id:
+                task = asyncio.create_task(_give(shares, kind, limit_id), name="return shares")
+                self._given.add(task)
+                task.add_done_callback(self._given.discard)
+
+        self._given: set[asyncio.Task[None]] = set()
+        return wanted
+
+    async def _beat(self, pool: Any) -> None:
+        """Heartbeat, numbers for /metrics, idle upstream connections."""
+        while True:
+            self.upstream.sweep()
+            await asyncio.to_thread(exposition.leave, self.config.home / "run", self._mine())
+            state = {
+                "in_flight": self.in_flight,
+                "streams": len(self.plane.relays),
+                "targets": self.health.report(time.monotonic()),
+            }
+            with contextlib.suppress(*UNREACHABLE):
+                async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:
+                    text = msgspec.json.encode(state).decode()
+                    await workers.beat(connection, self.id, self.machine, os.getpid(), VERSION, text)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _keep_house(self, pool: Any) -> None:
+        while True:
+            settings = self.refresh.catalog.settings
+            days = {"request_logs": settings.log_retention_days, "payloads": settings.capture_retention_days}
+            try:
+                async with pool.acquire() as connection:
+                    dropped = await partitions.keep_house(connection, days)
+                if dropped:
+                    log.info("dropped by retention: %s", ", ".join(dropped))
+                await asyncio.sleep(HOUSEKEEPING_S)
+            except UNREACHABLE:
+                await asyncio.sleep(5)
+
+    def _readiness(self) -> tuple[bool, dict[str, str]]:
+        components = {
+            "catalog": "ok" if self.refresh.catalog.complete else "missing",
+            "database": "ok" if self.refresh.is_connected else "away",
+            "logbook": "ok" if self.logbook.is_healthy else "waiting for the database",
+        }
+        return self.refresh.catalog.complete, components
+
+    def _mine(self) -> exposition.Numbers:
+        gauges = {"calls_in_flight": self.in_flight, "streams_open": len(self.plane.relays)}
+        for busy, resting in self.upstream.counts.values():
+            gauges["upstream_connections_busy"] = gauges.get("upstream_connections_busy", 0) + busy
+            gauges["upstream_connections_idle"] = gauges.get("upstream_connections_idle", 0) + resting
+        return exposition.numbers(self.id, self.metrics, {name: float(value) for name, value in gauges.items()})
+
+    def _numbers(self) -> list[exposition.Numbers]:
+        return exposition.gather(self.config.home / "run", self._mine())
+
+
+class Runner(web.AppRunner):
+    """Runs the application behind our own server."""
+
+    def __init__(self, app: web.Application, make_server: Callable[[], Server]) -> None:
+        super().__init__(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._make_ours = make_server
+
+    async def _make_server(self) -> web.Server:
+        await super()._make_server()
+        return self._make_ours()
+
+
+def surroundings(config: Config, sealer: Sealer | None, sandbox_url: str | None) -> Surroundings:
+    def open_sealed(sealed: bytes, what: str) -> bytes | None:
+        try:
+            return sealer.open(sealed, what) if sealer else None
+        except SealError as error:
+            log.warning("%s", error)
+            return None
+
+    def default_of(name: str) -> str | None:
+        variable = configuration.BY_NAME.get(name)
+        return variable.default if variable else None
+
+    return Surroundings(lambda name: config.environment.get(name) or None, default_of, open_sealed, sandbox_url)
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """A socket that shares its port with the other workers."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((host, port))
+    made.setblocking(False)
+    return made
+
+
+async def _give(shares: Shares, kind: str, limit_id: str) -> None:
+    with contextlib.suppress(CoordinatorAway):
+        await shares.return_wanted(kind, limit_id)
+
+
+async def _return_wanted(rates: RedisCoordinator, shares: Shares) -> None:
+    while True:
+        try:
+            async for kind, limit_id in rates.wanted():
+                await _give(shares, kind, limit_id)
+        except CoordinatorAway:
+            await asyncio.sleep(1)
+
+
+async def _terminate(pool: Any) -> None:
+    pool.terminate()
+
+
+def run_worker(config: Config, *, sandbox_url: str | None = None, ready_fd: int | None = None) -> int:
+    """A worker process from start to end; its exit status."""
+    require_fast_parser()
+    assert config.database_url is not None
+    url = config.database_url
+
+    async def main() -> int:
+        worker = Worker(config, url, sandbox_url)
+        loop = asyncio.get_running_loop()
+        for order in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(order, worker.stop)
+        await worker.run(lambda: _tell(ready_fd))
+        return 1 if worker.has_failed else 0
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main())
+
+
+def _tell(fd: int | None) -> None:
+    if fd is not None:
+        os.write(fd, b"ready\n")
+        os.close(fd)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; asyncio's own loop works too."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,247 @@
+"""The HTTP server in front of the steps: aiohttp's own protocol, with what a proxy needs added.
+
+aiohttp parses requests and keeps connections alive; a call's answer is written straight to its transport. Added here: notice of a
+client that leaves, back-pressure, time limits for headers, bodies and readers, and our error shape for what is no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from aiohttp import web, web_protocol
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+
+from gateway import errors
+from gateway.config import Config
+from gateway.proxy.body import too_large
+from gateway.proxy.call import Caller
+
+log = logging.getLogger(__name__)
+
+BODY_GRACE_S = 10.0
+BODY_BYTES_PER_S = 1024
+
+Serve = Callable[["AiohttpCaller"], Awaitable[None]]
+
+
+def require_fast_parser() -> None:
+    """aiohttp falls back silently to its parser in Python, which is slower and laxer."""
+    if HttpRequestParser is HttpRequestParserPy:
+        raise RuntimeError("aiohttp's C parser is missing from this installation; install aiohttp from a wheel")
+
+
+class Connection(web_protocol.RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("caller", "header_timer", "write_timer")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.caller: AiohttpCaller | None = None
+        self.header_timer: asyncio.TimerHandle | None = None
+        self.write_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        timer = self.header_timer
+        if self._waiter is not None and not self._waiter.done() and not self._messages:
+            if timer is None:  # a request has begun to come in
+                self.header_timer = self._loop.call_later(self._server().config.header_timeout_s, self.force_close)
+        elif timer is not None:
+            timer.cancel()
+            self.header_timer = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        for timer in (self.header_timer, self.write_timer):
+            if timer is not None:
+                timer.cancel()
+        caller, self.caller = self.caller, None
+        super().connection_lost(exc)
+        if caller is not None:
+            caller.leave()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.write_timer = self._loop.call_later(self._server().config.write_timeout_s, self._reader_is_stuck)
+        if self.caller is not None:
+            self.caller.set_paused(True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.write_timer is not None:
+            self.write_timer.cancel()
+            self.write_timer = None
+        if self.caller is not None:
+            self.caller.set_paused(False)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What is no HTTP, in our shape; a defect of ours is logged, a client's never."""
+        if status >= 500:
+            log.error("a request ended in a defect of the gateway", exc_info=exc)
+            refusal = errors.Refusal("The gateway has a defect; its log says more.")
+        else:
+            refusal = errors.BadRequest("The request is not valid HTTP/1.1.")
+        response = error_response(refusal)
+        response.force_close()
+        return response
+
+    def _reader_is_stuck(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _server(self) -> Server:
+        return cast(Server, self._manager)
+
+
+class Server(web.Server):
+    """Makes our connections, and sends calls to the steps and everything else to the application."""
+
+    def __init__(self, app: web.Application, config: Config, routes: dict[str, Serve]) -> None:
+        super().__init__(
+            self._dispatch,
+            request_factory=app._make_request,
+            keepalive_timeout=config.idle_timeout_s,
+            access_log=None,
+            max_line_size=16384,
+            max_field_size=16384,
+            auto_decompress=False,
+        )
+        self.config = config
+        self._routes = routes
+        self._app = app
+        self._kwargs.pop("access_log_class", None)
+
+    def __call__(self) -> web_protocol.RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        message = request._message
+        if message.version != HttpVersion11 and message.version != HttpVersion10:
+            return error_response(
+                errors.Refusal("Only HTTP/1.0 and HTTP/1.1 are spoken here.", status=505, code="http_version")
+            )
+        if len(message.headers.getall("Host", ())) > 1:
+            response = error_response(errors.BadRequest("The request has two Host headers."))
+            response.force_close()
+            return response
+        serve = self._routes.get(message.path) if message.method == "POST" else None
+        if serve is None:
+            return await self._app._handle(cast(web.Request, request))
+        caller = AiohttpCaller(request)
+        connection = cast(Connection, request._protocol)
+        connection.caller = caller
+        try:
+            await serve(caller)
+        finally:
+            connection.caller = None
+        return cast(web.StreamResponse, Sent(caller.keep_alive and not caller.is_gone))
+
+
+class Sent:
+    """An answer that is already on its way: tells aiohttp only whether the connection lives on."""
+
+    __slots__ = ("keep_alive",)
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+
+    async def prepare(self, _request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self) -> None:
+        return None
+
+
+class AiohttpCaller:
+    """A request of aiohttp's as the steps want it (proxy.call.Caller)."""
+
+    __slots__ = ("_headers", "_request", "is_gone", "is_http_10", "is_paused", "keep_alive", "on_gone", "on_resume")
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._headers = request._message.headers
+        self.is_gone = False
+        self.is_paused = False
+        self.is_http_10 = request._message.version == HttpVersion10
+        self.keep_alive = not request._message.should_close
+        self.on_gone: Callable[[], None] | None = None
+        self.on_resume: Callable[[bool], None] | None = None
+
+    def header(self, name: str) -> str | None:
+        return self._headers.get(name)
+
+    async def body(self, limit: int) -> bytes:
+        if self._headers.get("Expect", "").lower() == "100-continue":
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        content = self._request._payload
+        if content.is_eof():
+            data = content.read_nowait()
+            if len(data) > limit:
+                raise too_large(limit)
+            return data
+        return await self._slow_body(limit)
+
+    async def _slow_body(self, limit: int) -> bytes:
+        """Chunk by chunk; after ten seconds a body must come with a kilobyte a second at least."""
+        content, loop = self._request._payload, asyncio.get_running_loop()
+        started = loop.time()
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            allowed = BODY_GRACE_S + size / BODY_BYTES_PER_S - (loop.time() - started)
+            try:
+                async with asyncio.timeout(max(0.0, allowed)):
+                    chunk = await content.readany()
+            except TimeoutError:
+                self.keep_alive = False
+                raise errors.BadRequest(
+                    "The body came too slowly: at least 1 KB a second after 10 s.", status=408, code="request_timeout"
+                ) from None
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception as error:  # aiohttp's payload errors: a broken chunk, a connection that ended
+                self.keep_alive = False
+                if self.is_gone:
+                    raise ConnectionResetError from None
+                raise errors.BadRequest(f"The body is broken: {type(error).__name__}.") from None
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+
+    def write(self, data: bytes) -> None:
+        transport = self._request._protocol.transport
+        if transport is not None:
+            transport.write(data)
+
+    @property
+    def address(self) -> str | None:
+        peer = self._request._protocol.peername
+        return str(peer[0]) if isinstance(peer, tuple) else None
+
+    def leave(self) -> None:
+        self.is_gone = True
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def set_paused(self, paused: bool) -> None:
+        self.is_paused = paused
+        if self.on_resume is not None:
+            self.on_resume(paused)
+
+
+def error_response(refusal: errors.Refusal) -> web.Response:
+    """A refusal outside of a call, as aiohttp sends it."""
+    return web.Response(body=errors.body(refusal), status=refusal.status, headers=errors.headers(refusal))
+
+
+_is_a_caller: type[Caller] = AiohttpCaller

@@ -1,0 +1,26 @@
+"""Who is alive: each worker's heartbeat with what it has in hand, for the screens and for the arithmetic of shares."""
+
+from __future__ import annotations
+
+from gateway.store.pool import Connection
+
+BEAT = """
+INSERT INTO workers (id, machine, pid, version, state) VALUES ($1, $2, $3, $4, $5::jsonb)
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), state = excluded.state, stopped_at = NULL
+"""
+
+STOPPED = "UPDATE workers SET stopped_at = now(), state = '{}' WHERE id = $1"
+
+FORGET_OLD = "DELETE FROM workers WHERE heartbeat_at < now() - interval '7 days'"
+
+SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
+
+async def beat(connection: Connection, worker_id: str, machine: str, pid: int, version: str, state: str) -> float:
+    """Writes the heartbeat; returns Postgres's clock, epoch seconds."""
+    await connection.execute(BEAT, worker_id, machine, pid, version, state)
+    return float(await connection.fetchval(SERVER_TIME))
+
+
+async def stopped(connection: Connection, worker_id: str) -> None:
+    await connection.execute(STOPPED, worker_id)

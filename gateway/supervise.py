@@ -1,0 +1,322 @@
+"""The parent: brings up what a gateway needs, starts its workers, replaces one that dies, passes signals on. It serves nothing itself.
+
+`demo` and `up` bring an embedded Postgres (unless DATABASE_URL is set), migrate and seed; `serve` does none of that. Called by the CLI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, Literal
+
+import msgspec
+
+from gateway import credentials, migrate
+from gateway.config import Config, environment
+from gateway.embedded import EmbeddedPostgres, PostgresError
+from gateway.sealing import key_of
+from gateway.secret import Secret
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["demo", "up", "serve"]
+Say = Callable[[str], None]
+
+READY_TIMEOUT_S = 60.0
+FIRST_BACK_OFF_S = 0.2
+LONGEST_BACK_OFF_S = 10.0
+SETTLED_S = 30.0
+
+
+class StartError(Exception):
+    """What keeps the gateway from starting, and what to do; `status` is the exit status."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Started(msgspec.Struct):
+    """What `demo` and `up` tell the user."""
+
+    url: str
+    is_first_start: bool
+    admin_credentials: str
+    project_id: str | None = None
+    project_key: str | None = None
+    has_provider: bool = True
+
+
+class Child:
+    """A worker and what is known of how it fares."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started_at = 0.0
+        self.back_off_s = FIRST_BACK_OFF_S
+        self.start_again_at: float | None = None
+
+
+class Supervisor:
+    """One gateway on this machine."""
+
+    def __init__(self, config: Config, mode: Mode, workers: int, say: Say, helper: list[str] | None = None) -> None:
+        self.config = config
+        self.mode = mode
+        self.say = say
+        self.url = f"http://{_shown(config.host)}:{config.port}"
+        self._children = [Child(index) for index in range(workers)]
+        self._helper_command = helper
+        self._helper: subprocess.Popen[str] | None = None
+        self._sandbox_url: str | None = None
+        self._postgres: EmbeddedPostgres | None = None
+        self._database_url = config.database_url
+        self._signals = 0
+        self._ready_pipes: dict[int, int] = {}
+
+    def run(self, on_started: Callable[[Started], None]) -> int:
+        """Blocks until the gateway is told to stop; its exit status. Raises StartError."""
+        wake = self._watch_signals()
+        try:
+            require_free_port(self.config.host, self.config.port)
+            started = self._prepare()
+            if self._signals:
+                return 0
+            for child in self._children:
+                self._spawn(child)
+            if self._wait_ready():
+                on_started(started)
+            return self._keep_alive(wake)
+        finally:
+            self._end()
+
+    # bringing up
+
+    def _prepare(self) -> Started:
+        started = Started(self.url, False, str(self.config.home / credentials.NAME))
+        if self._database_url is None:
+            if self.mode == "serve":
+                raise StartError(
+                    "DATABASE_URL is not set. `optyx serve` needs a Postgres; `optyx up` brings its own.", 2
+                )
+            self._database_url = self._start_postgres()
+        try:
+            if self.mode == "serve":
+                self._require_schema()
+            else:
+                applied = migrate.up(self._database_url)
+                if applied:
+                    self.say(f"The database is migrated ({len(applied)} steps).")
+                key_of(self.config.home, self.config.secret_key, may_create=True)
+                started = asyncio.run(self._seed(started, self._database_url))
+        except migrate.MigrateError as error:
+            raise StartError(str(error)) from None
+        if self.mode == "demo":
+            self._start_helper()
+        return started
+
+    def _start_postgres(self) -> Secret:
+        folder = self.config.home / "postgres"
+        fresh = not (folder / "data").exists()
+        self.say("Making an embedded Postgres (once, a few seconds) …" if fresh else "Starting the embedded Postgres …")
+        self._postgres = EmbeddedPostgres(folder, bindir=self.config.pg_bindir)
+        try:
+            return Secret(self._postgres.start())
+        except PostgresError as error:
+            raise StartError(str(error)) from None
+        except OSError as error:
+            raise StartError(
+                f"OPTYX_HOME {self.config.home} can't be used: {error.strerror}. Set OPTYX_HOME to a folder of yours."
+            ) from None
+
+    def _require_schema(self) -> None:
+        assert self._database_url is not None
+        missing = migrate.missing(self._database_url)
+        if missing:
+            raise StartError(
+                f"The database's schema is older than this version needs ({missing[0]} is missing). Run: optyx migrate up"
+            )
+
+    async def _seed(self, started: Started, url: Secret) -> Started:
+        from gateway import seed
+        from gateway.store.pool import connect
+
+        connection = await connect(url, "seed")
+        try:
+            seeded = await seed.seed(connection)
+            token = await seed.first_admin_token(connection, seeded.user_id)
+            if token is not None:
+                started.is_first_start = True
+            else:
+                token = await self._known_or_new_token(connection, seeded.user_id)
+            if token is not None:
+                credentials.write(self.config.home, self.url, token)
+            started.project_id = seeded.project_id
+            if self.mode == "demo":
+                started.project_key = await seed.first_project_key(connection, seeded.project_id)
+            names = ("OPENAI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL")
+            started.has_provider = any(self.config.environment.get(name) for name in names)
+        finally:
+            await connection.close()
+        return started
+
+    async def _known_or_new_token(self, connection: object, user_id: str) -> str | None:
+        """The token of credentials.json while it works; a new one when the file is gone (the database then is ours and at hand)."""
+        from gateway import seed
+
+        try:
+            found = credentials.read(self.config.home)
+        except ValueError as error:
+            log.warning("%s; it is written anew", error)
+            found = None
+        if found is not None and await seed.is_admin_token(connection, found["admin_token"]):
+            return found["admin_token"]
+        return await seed.admin_token(connection, user_id, f"first administrator on {socket.gethostname()}")
+
+    def _start_helper(self) -> None:
+        """The sandbox, or the local model: a provider on loopback that prints its port when it is ready."""
+        command = self._helper_command or [sys.executable, "-m", "gateway.sandbox"]
+        self._helper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert self._helper.stdout is not None
+        line = _first_line(self._helper.stdout, READY_TIMEOUT_S * 5)
+        if not line.strip().isdigit():
+            raise StartError("The demo's provider did not start; see the lines above.")
+        self._sandbox_url = f"http://127.0.0.1:{line.strip()}/v1"
+
+    # keeping alive
+
+    def _spawn(self, child: Child) -> None:
+        read, write = os.pipe()
+        command = [sys.executable, "-m", "gateway", "worker", "--ready-fd", str(write)]
+        if self._sandbox_url is not None:
+            command += ["--sandbox-url", self._sandbox_url]
+        assert self._database_url is not None
+        env = {**environment(), "DATABASE_URL": self._database_url.reveal(), "OPTYX_HOME": str(self.config.home)}
+        child.process = subprocess.Popen(command, env=env, pass_fds=(write,), start_new_session=True)
+        os.close(write)
+        child.started_at = time.monotonic()
+        child.start_again_at = None
+        self._ready_pipes[child.index] = read
+
+    def _wait_ready(self) -> bool:
+        """True once every worker serves. Raises StartError when one can't even start."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        waiting = dict(self._ready_pipes)
+        while waiting and not self._signals:
+            readable, _, _ = select.select(list(waiting.values()), [], [], 0.1)
+            for index, fd in list(waiting.items()):
+                if fd in readable:
+                    if not os.read(fd, 16):
+                        raise StartError("A worker ended while it was starting; its log is above.")
+                    os.close(fd)
+                    del waiting[index]
+                    self._ready_pipes.pop(index)
+            if time.monotonic() > deadline:
+                raise StartError(f"The workers were not ready within {READY_TIMEOUT_S:.0f} s.")
+        return not waiting
+
+    def _keep_alive(self, wake: int) -> int:
+        """Replaces workers until a signal comes; then waits for them to drain. The exit status: 0 for a clean end."""
+        while not self._signals:
+            select.select([wake], [], [], 0.1)
+            now = time.monotonic()
+            for child in self._children:
+                self._look_after(child, now)
+            if self._helper is not None and self._helper.poll() is not None:
+                log.warning("the demo's provider ended; starting it again")
+                self._start_helper()
+        return self._drain(wake)
+
+    def _look_after(self, child: Child, now: float) -> None:
+        if child.start_again_at is not None:
+            if now >= child.start_again_at:
+                self._spawn(child)
+            return
+        assert child.process is not None
+        status = child.process.poll()
+        if status is None:
+            return
+        pipe = self._ready_pipes.pop(child.index, None)
+        if pipe is not None:
+            os.close(pipe)
+        child.back_off_s = (
+            FIRST_BACK_OFF_S if now - child.started_at > SETTLED_S else min(LONGEST_BACK_OFF_S, child.back_off_s * 2)
+        )
+        child.start_again_at = now + child.back_off_s
+        log.warning("worker %d ended with status %s; another starts in %.1f s", child.index, status, child.back_off_s)
+
+    def _drain(self, wake: int) -> int:
+        self._pass_on(signal.SIGTERM)
+        told = 1
+        while any(child.process is not None and child.process.poll() is None for child in self._children):
+            select.select([wake], [], [], 0.05)
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 64)
+            if self._signals > told:
+                told = self._signals
+                self._pass_on(signal.SIGTERM if told == 2 else signal.SIGKILL)
+        statuses = [child.process.returncode for child in self._children if child.process is not None]
+        return 0 if all(status == 0 for status in statuses) else 1
+
+    def _pass_on(self, order: signal.Signals) -> None:
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(order)
+
+    def _watch_signals(self) -> int:
+        read, write = os.pipe()
+        for fd in (read, write):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+        def count(_number: int, _frame: object) -> None:
+            self._signals += 1
+
+        for order in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(order, count)
+        return read
+
+    def _end(self) -> None:
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.kill()
+                child.process.wait()
+        if self._helper is not None and self._helper.poll() is None:
+            self._helper.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._helper.wait(5)
+        if self._postgres is not None:
+            self._postgres.stop()
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Workers share their port, so a second gateway would quietly take half of the calls: it must not start. Raises StartError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(
+                f"{host}:{port} can't be listened on ({error.strerror}). Another gateway may run there; stop it, or set GATEWAY_PORT."
+            ) from None
+
+
+def _first_line(stream: IO[str], timeout_s: float) -> str:
+    readable, _, _ = select.select([stream], [], [], timeout_s)
+    return stream.readline() if readable else ""
+
+
+def _shown(host: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
