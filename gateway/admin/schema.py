@@ -1,0 +1,523 @@
+"""What the admin API takes and gives, as structs: the one gateway module that the terminal side may import.
+
+Every answer field has a default: a client of another version reads what it knows and leaves the rest. Times are ISO 8601 with `Z`, money
+is an integer of nano-USD (`…_nusd`) or a decimal string of dollars (`…_usd`), durations carry their unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["owner", "operator", "viewer"]
+KeyStatus = Literal["active", "unused", "disabled", "expired", "grace", "revoked"]
+Severity = Literal["error", "warning", "info"]
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """An answer. Unknown fields are ignored on reading."""
+
+
+class Whoami(Record):
+    name: str = ""
+    token_id: str = ""
+    role: str = "viewer"
+    org_id: str = ""
+    version: str = ""
+    timezone: str = "UTC"
+    """The zone in which days and months of reports begin."""
+
+
+# The overview
+
+
+class Rates(Record):
+    """One span of time, and how it went inside: the lists have one value a step, oldest first."""
+
+    requests_per_s: float = 0.0
+    requests_per_s_before: float | None = None
+    """The same an hour before."""
+    requests: int = 0
+    errors: int = 0
+    errors_4xx: int = 0
+    errors_5xx: int = 0
+    top_error: str = ""
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    ttft_p50_ms: float | None = None
+    ttft_p95_ms: float | None = None
+    overhead_p95_ms: float | None = None
+    stream_share: float = 0.0
+    prompt_tokens_per_min: float = 0.0
+    completion_tokens_per_min: float = 0.0
+    cached_share: float = 0.0
+    failover_share: float = 0.0
+    retry_share: float = 0.0
+    requests_series: list[float] = []
+    errors_series: list[float] = []
+    latency_series: list[float] = []
+    ttft_series: list[float] = []
+    tokens_series: list[float] = []
+    failover_series: list[float] = []
+
+
+class Spend(Record):
+    today_nusd: int = 0
+    yesterday_nusd: int = 0
+    forecast_nusd: int | None = None
+    """Where today ends if it goes on like this."""
+    series: list[float] = []
+    unpriced_calls: int = 0
+
+
+class InFlight(Record):
+    calls: int = 0
+    streams: int = 0
+    oldest_s: float = 0.0
+    workers: int = 0
+    series: list[float] = []
+
+
+class TargetHealth(Record):
+    """A provider, or a provider's model, in the window. `circuit`: closed, open or half_open; `state`: the one word to show."""
+
+    id: str = ""
+    name: str = ""
+    state: str = "unknown"
+    circuit: str = "closed"
+    open_for_s: float | None = None
+    failures: str = ""
+    error_share: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    ttft_p95_ms: float | None = None
+    requests_per_s: float | None = None
+    last_error: str = ""
+    last_error_at: str | None = None
+    series: list[float] = []
+
+
+class TopRow(Record):
+    """A project, key or model by spend."""
+
+    id: str = ""
+    name: str = ""
+    requests_per_s: float = 0.0
+    error_share: float = 0.0
+    ttft_p95_ms: float | None = None
+    tokens_per_min: float = 0.0
+    today_nusd: int = 0
+    budget_share: float | None = None
+    series: list[float] = []
+
+
+class Attention(Record):
+    """`filter`: of the logs behind it; `screen` and `object`: where to go."""
+
+    severity: Severity = "warning"
+    title: str = ""
+    detail: str = ""
+    since: str | None = None
+    screen: str = ""
+    object: str = ""
+    filter: str = ""
+
+
+class Attempt(Record):
+    """One try of one target. `start_ms` counts from the call's arrival."""
+
+    provider: str = ""
+    model: str = ""
+    status: int | None = None
+    failure: str | None = None
+    detail: str | None = None
+    ms: float = 0.0
+    start_ms: float = 0.0
+    ttft_ms: float | None = None
+    cost_nusd: int | None = None
+    reused: bool | None = None
+
+
+class LogRow(Record):
+    """A call, as lists and the tail show it."""
+
+    request_id: str = ""
+    call_id: str = ""
+    created_at: str = ""
+    project: str = ""
+    project_id: str = ""
+    key: str = ""
+    key_id: str = ""
+    endpoint: str = ""
+    tier: str | None = None
+    requested_model: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    status: int = 0
+    error_code: str | None = None
+    end_reason: str = ""
+    stream: bool = False
+    attempts: list[Attempt] = []
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
+    usage_source: str = "none"
+    cost_nusd: int | None = None
+    price_id: str | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    overhead_ms: float | None = None
+    user: str | None = None
+    tags: list[str] | None = None
+    gateway_version: str = ""
+
+
+class PriceUsed(Record):
+    """Nano-USD per million tokens, as they stood when the call was priced."""
+
+    id: str = ""
+    input_nusd: int | None = None
+    cached_nusd: int | None = None
+    cache_write_nusd: int | None = None
+    output_nusd: int | None = None
+    valid_from: str | None = None
+    source: str = ""
+
+
+class Body(Record):
+    """A captured payload, redacted. `text` is None when nothing was captured; `why_not` then says so."""
+
+    text: str | None = None
+    redactions: int = 0
+    truncated: bool = False
+    why_not: str = ""
+
+
+class LogDetail(LogRow):
+    price: PriceUsed | None = None
+    cache_write_tokens: int | None = None
+    worker_id: str = ""
+    details: dict[str, Any] | None = None
+    request_body: Body | None = None
+    response_body: Body | None = None
+
+
+class LogPage(Record):
+    data: list[LogRow] = []
+    next: str | None = None
+    scanned_to: str | None = None
+    """Set when the search stopped before the end of the asked range: how far back it looked."""
+
+
+class LogCount(Record):
+    """What matches, what there is in the same range without the filter, and how it spreads over the range."""
+
+    matched: int = 0
+    total: int = 0
+    since: str = ""
+    until: str = ""
+    series: list[float] = []
+    error_series: list[float] = []
+    truncated: bool = False
+
+
+class Overview(Record):
+    window: str = "15m"
+    generated_at: str = ""
+    timezone: str = "UTC"
+    price_table_at: str | None = None
+    rates: Rates = msgspec.field(default_factory=Rates)
+    spend: Spend = msgspec.field(default_factory=Spend)
+    in_flight: InFlight = msgspec.field(default_factory=InFlight)
+    providers: list[TargetHealth] = []
+    models: list[TargetHealth] = []
+    top_projects: list[TopRow] = []
+    top_keys: list[TopRow] = []
+    top_models: list[TopRow] = []
+    attention: list[Attention] = []
+    latest_errors: list[LogRow] = []
+
+
+# Projects, keys, settings
+
+
+class Budget(Record):
+    """A gauge. `spent_nusd` is recorded, `held_nusd` is set aside for calls under way. The gateway computes every time."""
+
+    id: str = ""
+    scope: str = ""
+    subject: str = ""
+    subject_name: str = ""
+    model: str = ""
+    tier: str = ""
+    amount_usd: str = "0"
+    amount_nusd: int = 0
+    window: str = "1mo"
+    spent_nusd: int = 0
+    held_nusd: int = 0
+    resets_at: str | None = None
+    forecast_at: str | None = None
+    """When it will be used up if the last 24 hours go on; None: it lasts."""
+    raise_nusd: int = 0
+    raise_until: str | None = None
+    soft_percent: int | None = None
+    downgrade_percent: int | None = None
+
+
+class Project(Record):
+    id: str = ""
+    slug: str = ""
+    name: str = ""
+    status: str = "active"
+    created_at: str = ""
+    updated_at: str = ""
+    created_by: str = ""
+    keys_total: int = 0
+    keys_usable: int = 0
+    default_tier: str = ""
+    allowed_models: list[str] | None = None
+    capture: bool = False
+    requests_per_s: float = 0.0
+    error_share: float | None = None
+    today_nusd: int = 0
+    month_nusd: int = 0
+    budget: Budget | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    last_used_at: str | None = None
+    spend_series: list[float] = []
+    """Dollars a day, the last 30."""
+
+
+class Key(Record):
+    id: str = ""
+    name: str = ""
+    public_id: str = ""
+    project_id: str = ""
+    project: str = ""
+    status: str = "active"
+    created_at: str = ""
+    created_by: str = ""
+    expires_at: str | None = None
+    grace_until: str | None = None
+    last_used_at: str | None = None
+    allowed_models: list[str] | None = None
+    requests_24h: int = 0
+    cost_nusd: int = 0
+    budget: Budget | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    requests_series: list[float] = []
+    spend_series: list[float] = []
+
+
+class NewKey(Key):
+    """The only answers with a secret: create and rotate. None when a repeated Idempotency-Key finds the key made already."""
+
+    key: str | None = None
+
+
+class TierTarget(Record):
+    provider: str = ""
+    model: str = ""
+
+
+class Settings(Record):
+    """None: the gateway's own value holds."""
+
+    default_tier: str | None = None
+    tiers: dict[str, list[TierTarget]] | None = None
+    allowed_models: list[str] | None = None
+    failover: bool = True
+    capture: bool = False
+    timezone: str | None = None
+    version: int = 0
+    updated_at: str = ""
+    updated_by: str = ""
+
+
+class Problem(Record):
+    field: str = ""
+    message: str = ""
+
+
+class Difference(Record):
+    field: str = ""
+    before: Any = None
+    after: Any = None
+
+
+class Impact(Record):
+    """What the last 24 hours would have met: calls of one key that the change would refuse."""
+
+    key: str = ""
+    key_id: str = ""
+    requests: int = 0
+    reason: str = ""
+
+
+class Preview(Record):
+    problems: list[Problem] = []
+    differences: list[Difference] = []
+    refused: int = 0
+    examined: int = 0
+    impact: list[Impact] = []
+
+
+class SettingsVersion(Record):
+    version: int = 0
+    at: str = ""
+    by: str = ""
+    summary: str = ""
+
+
+class Changed(Record):
+    """The answer to a change without a better one: what to give to `/undo` within 30 s."""
+
+    audit_id: str | None = None
+
+
+# Limits
+
+
+class Gauge(Record):
+    """A rate now against its limit; None: no limit."""
+
+    used: float = 0.0
+    limit: int | None = None
+
+
+class LimitRow(Record):
+    scope: str = ""
+    subject: str = ""
+    name: str = ""
+    rpm: Gauge = msgspec.field(default_factory=Gauge)
+    tpm: Gauge = msgspec.field(default_factory=Gauge)
+    concurrency: Gauge = msgspec.field(default_factory=Gauge)
+    refused_24h: int = 0
+
+
+class LimitsOverview(Record):
+    timezone: str = "UTC"
+    budgets: list[Budget] = []
+    rates: list[LimitRow] = []
+    latest_refusals: list[LogRow] = []
+
+
+class BudgetAsked(Record):
+    amount_usd: str = ""
+    window: str = "1mo"
+
+
+class Limits(Record):
+    """What `GET` and `PUT …/limits` carry."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    budgets: list[BudgetAsked] = []
+
+
+class UsageRow(Record):
+    group: str = ""
+    group_id: str = ""
+    requests: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost_nusd: int = 0
+    unpriced_calls: int = 0
+
+
+class Usage(Record):
+    group_by: str = ""
+    since: str = ""
+    until: str = ""
+    timezone: str = "UTC"
+    data: list[UsageRow] = []
+    total: UsageRow = msgspec.field(default_factory=UsageRow)
+
+
+# Providers, models, audit
+
+
+class Provider(TargetHealth):
+    kind: str = ""
+    base_url: str = ""
+    enabled: bool = True
+    credential: str = ""
+    """Where it comes from: `env:OPENAI_API_KEY`, `stored`, or empty. Never the credential."""
+    credential_state: str = ""
+    models: int = 0
+    effect: list[str] = []
+    """What its state means: which tiers go elsewhere, which have no other target."""
+    next_probe_s: float | None = None
+    error_series: list[float] = []
+
+
+class Step(Record):
+    """One step of a provider's test. `state`: ok, failed or skipped."""
+
+    name: str = ""
+    state: str = "ok"
+    ms: float | None = None
+    detail: str = ""
+
+
+class ProviderTest(Record):
+    steps: list[Step] = []
+    ok: bool = False
+
+
+class Model(Record):
+    id: str = ""
+    provider: str = ""
+    mode: str = "chat"
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    enabled: bool = True
+    input_nusd: int | None = None
+    output_nusd: int | None = None
+    cached_nusd: int | None = None
+    requests_24h: int = 0
+    ttft_p95_ms: float | None = None
+
+
+class Tier(Record):
+    name: str = ""
+    targets: list[TierTarget] = []
+
+
+class AuditEntry(Record):
+    """`before` and `after` hold what changed; secrets never do. `id` grows with time."""
+
+    id: str = ""
+    at: str = ""
+    actor: str = ""
+    action: str = ""
+    object_type: str = ""
+    object_id: str = ""
+    object_name: str = ""
+    project: str = ""
+    origin: str = ""
+    result: str = "ok"
+    reason: str = ""
+    request_id: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    digest: str = ""
+
+
+class Chain(Record):
+    """The audit's hash chain, checked from its first entry."""
+
+    ok: bool = False
+    entries: int = 0
+    head: str = ""
+    broken_at: str | None = None

@@ -1,0 +1,154 @@
+"""What reaches the screen: nothing a terminal would obey, every line as wide as its place, and signs that say what colour says."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from tui.keys import ACTIONS, RESERVED, KeymapError, read_keymap
+from tui.themes import COLOURS, NAMES, STYLES, Palette
+from tui.widgets.grid import Column, fitting
+from tui.widgets.line import fit, fit_line, visible, width_of, wrapped
+from tui.widgets.logview import Ring
+from tui.widgets.marks import STATES, gauge, resampled, span_bar, sparkline
+
+HOSTILE = [
+    "\x1b[2J",
+    "\x9b31m",
+    "a\u202eb",
+    "[bold]x[/]",
+    "日本語テスト",
+    "e\u0301",
+    "\x00\x07\r\n\t",
+    "\ud800",
+    "👩‍👩‍👧",
+    "\u2066x\u2069",
+    "\x7f",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_a_terminal_obeys_survives(text):
+    shown = visible(text)
+    assert shown.isprintable()
+    assert not any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in shown)
+    shown.encode()
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "plain", ""])
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 7, 40])
+def test_a_fitted_text_has_exactly_its_width(text, width):
+    assert cell_len(fit(text, width)) == width
+    assert width_of(fit_line([(text, ""), (text, "dim")], width)) == width
+
+
+def test_wrapped_lines_keep_every_word_and_no_line_is_too_wide():
+    text = "one two three fourfivesixseven eight 日本語テスト nine"
+    lines = wrapped(text, 10)
+    assert all(width_of(line) <= 10 for line in lines)
+    assert "".join(part for line in lines for part, _ in line).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_burst_survives_resampling():
+    values = [0.0] * 500 + [9.0] + [0.0] * 499
+    assert max(resampled(values, 20)) == 9.0
+    assert "█" in sparkline(values, 20)
+    assert len(sparkline([1.0], 7)) == 7
+
+
+def test_a_gauge_never_shows_nothing_for_something_nor_more_than_all():
+    assert gauge(0.001, 10)[0][0] == "█"
+    assert gauge(3.0, 10)[0][0] == "█" * 10
+    assert gauge(0.0, 10)[0][0] == ""
+
+
+def test_a_bar_of_no_length_is_seen():
+    assert span_bar(0, 0, 100, 10).strip() == "█"
+    assert len(span_bar(99, 50, 100, 10)) <= 10
+
+
+def test_narrow_lists_drop_the_least_important_columns_first():
+    columns = [
+        Column("A", 10, lambda _: ("", ""), priority=1),
+        Column("B", 10, lambda _: ("", ""), priority=9),
+        Column("C", 10, lambda _: ("", ""), priority=2),
+    ]
+    assert [column.title for column, _ in fitting(columns, 32)] == ["A", "B", "C"]
+    assert [column.title for column, _ in fitting(columns, 22)] == ["A", "C"]
+    assert [column.title for column, _ in fitting(columns, 12)] == ["A"]
+
+
+def test_the_ring_forgets_the_oldest_and_keeps_numbers():
+    ring: Ring[int] = Ring(3)
+    ring.extend(range(5))
+    assert (ring.first, ring.added, len(ring)) == (2, 5, 3)
+    assert [ring[number] for number in (2, 3, 4)] == [2, 3, 4]
+    with pytest.raises(IndexError):
+        ring[1]
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_text_can_be_read_in_every_theme(name):
+    colours = COLOURS[name]
+    least = 7.0 if name == "contrast" else 4.5
+    for text in (colours.text, colours.dim, colours.accent, colours.good, colours.warn, colours.bad):
+        assert _contrast(text, colours.back) >= least, text
+    assert _contrast(colours.text, colours.raised) >= least
+    assert _contrast(colours.cursor_text, colours.cursor_back) >= least
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_theme_knows_every_style(name):
+    palette = Palette(name)
+    for style in STYLES:
+        assert palette[style] is not None
+
+
+def test_every_state_is_a_shape_and_a_word():
+    for shape_and_word, _ in STATES.values():
+        shape, _, word = shape_and_word.partition(" ")
+        assert len(shape) == 1
+        assert word
+
+
+def test_no_action_takes_a_reserved_key_and_no_two_of_a_view_share_one():
+    taken = {}
+    for action in ACTIONS:
+        for key in action.keys.split(","):
+            assert key not in RESERVED
+            assert not key.startswith(("alt+", "ctrl+shift+", "cmd+"))
+            assert taken.setdefault((action.scope, key), action.id) == action.id
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"logs.nothing" = "f6"', "no action"),
+        ('"logs.pause" = "ctrl+b"', "can't have"),
+        ('"logs.pause" = "e"', "both"),
+        ('"logs.pause" = 6', "in quotes"),
+        ("logs.pause = ", "keys.toml"),
+    ],
+)
+def test_a_wrong_keymap_is_named(tmp_path, text, said):
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(KeymapError, match=said):
+        read_keymap(path)
+
+
+def test_a_keymap_changes_what_the_footer_says(tmp_path):
+    path = tmp_path / "keys.toml"
+    path.write_text('"logs.pause" = "f6"')
+    assert ("f6", "pause") in read_keymap(path).footer(["logs"])

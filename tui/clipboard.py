@@ -1,0 +1,82 @@
+"""Getting text to the user's clipboard, also over SSH and inside tmux, and saying truthfully what was done.
+
+tmux drops raw OSC 52 by default, but takes `load-buffer -w` on stdin. Locally a native tool is asked. What remains is OSC 52, which a
+terminal may ignore. `OPTYX_CLIPBOARD` chooses: auto, tmux, osc52, native, off.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+
+NATIVE = (["pbcopy"], ["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-ib"], ["clip.exe"])
+OSC52_MOST = 74_994
+BUFFER_LIFE_S = 60.0
+
+
+class NotCopied(Exception):
+    """Nothing took the text; says why and what else there is."""
+
+
+def copy(text: str, *, write_terminal: Callable[[str], None] | None = None) -> str:
+    """Copies and says how. Raises NotCopied."""
+    way = os.environ.get("OPTYX_CLIPBOARD", "auto")
+    if way == "off":
+        raise NotCopied("copying is off (OPTYX_CLIPBOARD=off)")
+    if way in ("auto", "tmux") and os.environ.get("TMUX") and _tmux(text):
+        return "sent to the clipboard via a tmux buffer (deleted after 60 s)"
+    is_remote = bool(os.environ.get("SSH_TTY") or os.environ.get("SSH_CONNECTION"))
+    if way == "native" or (way == "auto" and not is_remote):
+        tool = _native(text)
+        if tool:
+            return f"copied ({tool})"
+    if way in ("auto", "osc52") and write_terminal is not None:
+        return _osc52(text, write_terminal)
+    raise NotCopied("no way to the clipboard from here; write it to a file instead")
+
+
+def _run(command: list[str], text: str) -> bool:
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=3, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _tmux(text: str) -> bool:
+    """The text goes over stdin: on a command line every user of the machine could read it."""
+    name = f"optyx-{secrets.token_hex(3)}"
+    if not _run(["tmux", "load-buffer", "-w", "-b", name, "-"], text):
+        return False
+    timer = threading.Timer(BUFFER_LIFE_S, _run, (["tmux", "delete-buffer", "-b", name], ""))
+    timer.daemon = True
+    timer.start()
+    return True
+
+
+def _native(text: str) -> str:
+    if not (
+        os.environ.get("DISPLAY")
+        or os.environ.get("WAYLAND_DISPLAY")
+        or shutil.which("pbcopy")
+        or shutil.which("clip.exe")
+    ):
+        return ""
+    for command in NATIVE:
+        if shutil.which(command[0]) and _run(command, text):
+            return command[0]
+    return ""
+
+
+def _osc52(text: str, write_terminal: Callable[[str], None]) -> str:
+    encoded = base64.b64encode(text.encode()).decode()
+    most = int(os.environ.get("OPTYX_OSC52_MAX", OSC52_MOST))
+    if len(encoded) > most:
+        raise NotCopied(f"too long for the terminal's clipboard ({len(encoded):,} of {most:,} characters)")
+    write_terminal(f"\x1b]52;c;{encoded}\x1b\\")
+    return "sent via OSC 52; your terminal may ignore it"

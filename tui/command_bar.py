@@ -1,0 +1,210 @@
+"""The `:` line: the CLI's nouns, this terminal's switches, saved views. An unknown word is answered with the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui.keys import SCREENS, configuration_folder
+from tui.location import WINDOWS, Location
+from tui.themes import NAMES
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+
+FIELDS = (
+    *(
+        "status:4xx",
+        "status:5xx",
+        "status:429",
+        "model:",
+        "project:",
+        "key:",
+        "provider:",
+        "err:",
+        "id:",
+        "ttft:>2s",
+        "total:>8s",
+    ),
+    *(
+        "cost:>0.05",
+        "tokens:>10k",
+        "attempts:>1",
+        "stream:yes",
+        "user:",
+        "tag:",
+        "since:15m",
+        "since:1h",
+        "since:24h",
+        "until:",
+    ),
+)
+
+
+class SavedView(msgspec.Struct):
+    screen: str
+    project: str = ""
+    filter: str = ""
+
+
+def obey(app: OptyxApp, text: str) -> None:
+    """Runs what was typed after the colon."""
+    words = text.strip().split()
+    if not words:
+        return
+    name, rest = words[0], words[1:]
+    command = COMMANDS.get(name)
+    if command is None:
+        near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
+        hint = f" Did you mean :{near[0]}?" if near else " :help lists them."
+        app.say(f"There is no command :{name}.{hint}", "warning")
+        return
+    command(app, rest)
+
+
+def completions(app: OptyxApp, text: str, kind: str) -> list[str]:
+    """What the last word could become."""
+    words = text.split()
+    if kind == "/" or (words and words[0] in ("logs",) and len(words) > 1):
+        view = app.view
+        live = view.filter_words() if view is not None and hasattr(view, "filter_words") else []
+        return [*FIELDS, *live]
+    if len(words) <= 1:
+        return sorted(COMMANDS)
+    if words[0] == "theme":
+        return list(NAMES)
+    if words[0] in ("window", "since"):
+        return list(WINDOWS)
+    if words[0] == "view":
+        return sorted(saved_views())
+    if words[0] in ("keys", "settings", "p", "project"):
+        return app.project_names
+    return []
+
+
+def _screen(name: str) -> Callable[[OptyxApp, list[str]], None]:
+    def go(app: OptyxApp, words: list[str]) -> None:
+        if name in ("keys", "settings", "playground", "limits") and words and ":" not in words[0]:
+            app.go(Location(name, project=words[0], filter=" ".join(words[1:])))
+        elif name == "settings":
+            project = app.history.here.project
+            if project:
+                app.go(Location(name, project=project))
+            else:
+                app.say("Which project? :settings NAME", "warning")
+        else:
+            app.go(Location(name, filter=" ".join(words)))
+
+    return go
+
+
+def _project(app: OptyxApp, words: list[str]) -> None:
+    app.go(replace(app.history.here, project=words[0] if words else ""))
+
+
+def _window(app: OptyxApp, words: list[str]) -> None:
+    if not words or words[0] not in WINDOWS:
+        app.say(f"A window is one of {', '.join(WINDOWS)}.", "warning")
+        return
+    app.window = words[0]
+    app.action_refresh_now()
+
+
+def _theme(app: OptyxApp, words: list[str]) -> None:
+    if not words or words[0] not in NAMES:
+        app.say(f"Themes: {', '.join(NAMES)}.", "warning")
+        return
+    app.use_theme(words[0])
+
+
+def _readonly(app: OptyxApp, words: list[str]) -> None:
+    app.readonly = words[:1] != ["off"]
+    app.say("Nothing can be changed now." if app.readonly else "Changes are possible again.")
+    app.redraw_chrome()
+
+
+def _save(app: OptyxApp, words: list[str]) -> None:
+    if not words:
+        app.say("A saved view needs a name: :save NAME", "warning")
+        return
+    here = app.history.here
+    views = saved_views() | {words[0]: SavedView(here.screen, here.project, here.filter)}
+    path = configuration_folder() / "views.json"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(views))
+    app.say(f"Saved. :view {words[0]} comes back here.")
+
+
+def saved_views() -> dict[str, SavedView]:
+    try:
+        return msgspec.json.decode((configuration_folder() / "views.json").read_bytes(), type=dict[str, SavedView])
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        return {}
+
+
+def _view(app: OptyxApp, words: list[str]) -> None:
+    views = saved_views()
+    view = views.get(words[0]) if words else None
+    if view is None:
+        app.say(f"Saved views: {', '.join(sorted(views)) or 'none yet; :save NAME makes one'}.", "warning")
+        return
+    app.go(Location(view.screen, view.project, filter=view.filter))
+
+
+def _export(app: OptyxApp, words: list[str]) -> None:
+    from tui.export import export_view
+
+    if len(words) != 2 or words[0] not in ("csv", "ndjson"):
+        app.say("Export: :export csv FILE, or :export ndjson FILE", "warning")
+        return
+    export_view(app, words[0], words[1])
+
+
+def _doctor(app: OptyxApp, words: list[str]) -> None:
+    from tui.screens.help import doctor_report
+
+    doctor_report(app)
+
+
+def _quit(app: OptyxApp, words: list[str]) -> None:
+    app.exit(0)
+
+
+def _action(name: str) -> Callable[[OptyxApp, list[str]], None]:
+    def act(app: OptyxApp, words: list[str]) -> None:
+        app.call_later(app.run_action, name)
+
+    return act
+
+
+COMMANDS: dict[str, Callable[[OptyxApp, list[str]], None]] = {
+    **{name: _screen(name) for name, _, _ in SCREENS},
+    "settings": _screen("settings"),
+    "models": _screen("models"),
+    "usage": _screen("usage"),
+    "connect": _screen("connect"),
+    "ctx": _screen("connect"),
+    "play": _screen("playground"),
+    "p": _project,
+    "project": _project,
+    "window": _window,
+    "since": _window,
+    "theme": _theme,
+    "readonly": _readonly,
+    "save": _save,
+    "view": _view,
+    "export": _export,
+    "doctor": _doctor,
+    "help": _action("help"),
+    "undo": _action("undo"),
+    "notices": _action("notices"),
+    "q": _action("leave"),
+    "q!": _quit,
+    "quit": _action("leave"),
+}

@@ -1,0 +1,132 @@
+"""Numbers as people read them: money, tokens, shares, durations, moments. A missing one is an en dash, never a zero."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tui import clock
+
+NONE = "–"
+NUSD = 1_000_000_000
+
+
+def dollars(nusd: int | None, places: int | None = None) -> str:
+    """`$214.80`; small amounts with as many places as say something: `$0.00978`."""
+    if nusd is None:
+        return NONE
+    if places is None:
+        places = 2 if abs(nusd) >= NUSD or nusd == 0 else 5
+    return f"${nusd / NUSD:,.{places}f}"
+
+
+def cost(nusd: int | None) -> str:
+    """A call's cost, always five places, so that a column lines up; less than that shows `<$0.00001`."""
+    if nusd is None:
+        return NONE
+    if 0 < nusd < 5_000:
+        return "<$0.00001"
+    return f"${nusd / NUSD:,.5f}"
+
+
+def count(number: float | None) -> str:
+    """`980`, `1.2k`, `212k`, `1.84M`."""
+    if number is None:
+        return NONE
+    if number < 1000:
+        return f"{number:.0f}"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            share = number / size
+            return (
+                f"{share:.2f}{letter}"
+                if letter != "k" and share < 10
+                else f"{share:.1f}{letter}"
+                if share < 100
+                else f"{share:.0f}{letter}"
+            )
+    return NONE
+
+
+def rate(number: float | None) -> str:
+    if number is None:
+        return NONE
+    return f"{number:.1f}" if number < 1000 else count(number)
+
+
+def percent(share: float | None, places: int = 1) -> str:
+    """`0.43` of a share of 0.0043, without the sign."""
+    return NONE if share is None else f"{share * 100:.{places}f}"
+
+
+def seconds(ms: float | None) -> str:
+    """A column of durations: `0.31s`, `12.4s`, `104s`."""
+    if ms is None:
+        return NONE
+    value = ms / 1000
+    return f"{value:.2f}s" if value < 10 else f"{value:.1f}s" if value < 100 else f"{value:.0f}s"
+
+
+def duration(ms: float | None) -> str:
+    """A duration in a sentence: `0.4 ms`, `612 ms`, `2.84 s`, `3 min`."""
+    if ms is None:
+        return NONE
+    if ms < 10:
+        return f"{ms:.1f} ms"
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    return f"{ms / 1000:.2f} s" if ms < 60_000 else span(ms / 1000)
+
+
+def span(seconds_long: float) -> str:
+    """`24 s`, `3 min`, `11h55m`, `21d`."""
+    whole = int(seconds_long)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86400:
+        hours, minutes = divmod(whole // 60, 60)
+        return f"{hours}h{minutes:02d}m" if minutes else f"{hours}h"
+    return f"{whole // 86400}d"
+
+
+def parsed(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def ago(text: str | None, never: str = "never") -> str:
+    at = parsed(text)
+    if at is None:
+        return never
+    passed = clock.now() - at.timestamp()
+    return "now" if passed < 1 else f"{span(passed)} ago"
+
+
+def until(text: str | None, never: str = "never") -> str:
+    at = parsed(text)
+    if at is None:
+        return never
+    left = at.timestamp() - clock.now()
+    return f"in {span(left)}" if left > 0 else f"{span(-left)} ago"
+
+
+def day(text: str | None, never: str = NONE) -> str:
+    at = parsed(text)
+    return never if at is None else f"{at:%Y-%m-%d}"
+
+
+def minute(text: str | None, never: str = NONE) -> str:
+    """`2026-12-01 00:00 UTC`."""
+    at = parsed(text)
+    return never if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def time_of_day(text: str, width: int = 12) -> str:
+    """`12:04:28.114` out of an ISO time, by cutting: this is drawn for every row of the tail."""
+    return text[11 : 11 + width].rstrip("Z") if len(text) > 18 else text

@@ -1,0 +1,126 @@
+"""The line to the gateway: calls run in a few threads, and their fate decides what line 1 of the screen says.
+
+A client is made per thread (`http.client` keeps one connection each). Reads are tried again by whoever wants them; writes never are.
+Offline, the next try comes after 0.5 to 10 s, and writes are refused here, so that a form keeps its text.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from tui.messages import Arrived, Failed, LinkChanged
+
+if TYPE_CHECKING:
+    from textual.message_pump import MessagePump
+
+    from tui.calls import Client
+
+T = TypeVar("T")
+State = Literal["connecting", "live", "stale", "offline", "signed_out", "no_credentials"]
+LONGEST_WAIT_S = 10.0
+STALE_AFTER_S = 12.0
+
+
+class Held(Exception):
+    """A change that was not sent, because the gateway can't be reached or this session may only read."""
+
+
+class Link:
+    """`post` delivers a message to the app from any thread."""
+
+    def __init__(
+        self, connect: Callable[[], Client], post: Callable[[LinkChanged], Any], state: State = "connecting"
+    ) -> None:
+        self.connect = connect
+        self.post = post
+        self.state: State = state
+        self.latency_ms = 0.0
+        self.reason = ""
+        self.since = time.monotonic()
+        self.last_answer = 0.0
+        self.next_try = 0.0
+        self.failures = 0
+        self._local = threading.local()
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="gateway")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def client(self) -> Client:
+        """This thread's client."""
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = self.connect()
+        return client
+
+    def ask(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int = 0) -> None:
+        """Runs `ask` in a thread; `target` gets Arrived or Failed."""
+        self._threads.submit(self._run, target, what, ask, ticket)
+
+    def change(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int = 0) -> None:
+        """Like `ask`, for what changes something: held when the gateway is away."""
+        if self.state in ("offline", "signed_out", "no_credentials"):
+            target.post_message(Failed(what, Held("Held: the gateway is away. Not sent."), ticket))
+        else:
+            self.ask(target, what, ask, ticket)
+
+    def _run(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int) -> None:
+        begun = time.perf_counter()
+        try:
+            data = ask(self.client())
+        except Exception as error:  # whatever it is, it belongs on the screen and not in a dead thread
+            self.failed(error)
+            target.post_message(Failed(what, error, ticket))
+        else:
+            self.answered((time.perf_counter() - begun) * 1000)
+            target.post_message(Arrived(what, data, ticket))
+
+    def answered(self, latency_ms: float) -> None:
+        self.latency_ms = latency_ms if self.latency_ms == 0 else 0.7 * self.latency_ms + 0.3 * latency_ms
+        self.last_answer = time.monotonic()
+        self.failures = 0
+        self._become("live", "")
+
+    def failed(self, error: Exception) -> None:
+        from tui.wire import GatewayError, Unreachable
+
+        if isinstance(error, Unreachable):
+            self.failures += 1
+            wait = min(LONGEST_WAIT_S, 0.5 * 2 ** min(self.failures - 1, 5)) * random.uniform(0.8, 1.2)
+            self.next_try = time.monotonic() + wait
+            self._become("offline", str(error))
+        elif isinstance(error, GatewayError):
+            self.last_answer = time.monotonic()
+            self._become("signed_out" if error.status == 401 else "live", str(error) if error.status == 401 else "")
+
+    def _become(self, state: State, reason: str) -> None:
+        changed = state != self.state or reason != self.reason
+        if state != self.state:
+            self.since = time.monotonic()
+        self.state, self.reason = state, reason
+        if changed:
+            self.post(LinkChanged())
+
+    @property
+    def age_s(self) -> float:
+        """How old what is shown is."""
+        return time.monotonic() - self.last_answer if self.last_answer else 0.0
+
+    def said(self) -> tuple[str, str]:
+        """The state in words with its shape, and the style to draw it in."""
+        seconds = int(time.monotonic() - self.since)
+        if self.state == "live" and self.age_s > STALE_AFTER_S:
+            return f"◌ STALE {int(self.age_s)}s", "warn"
+        return {
+            "connecting": (f"◌ CONNECTING {seconds}s", "dim"),
+            "live": (f"● LIVE {max(1, round(self.latency_ms))}ms", "good"),
+            "stale": (f"◌ STALE {seconds}s", "warn"),
+            "offline": (f"✖ OFFLINE {seconds}s", "bad"),
+            "signed_out": ("✖ SIGNED OUT", "bad"),
+            "no_credentials": ("◌ NOT CONNECTED", "warn"),
+        }[self.state]

@@ -1,0 +1,79 @@
+"""`C`: which columns a list shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.grid import GridTable
+from tui.widgets.line import Line
+from tui.widgets.logview import LogView
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+
+
+class ColumnChoice(Dialog):
+    """Space shows or hides; the last column left can't be hidden."""
+
+    WIDTH = 44
+
+    def __init__(self, table: GridTable[Any] | LogView[Any]) -> None:
+        super().__init__()
+        self.table = table
+        self.at = 0
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel("Columns", [])
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(DialogPanel).focus()
+        self._draw()
+
+    def _draw(self) -> None:
+        lines: list[Line] = [[]]
+        for index, column in enumerate(self.table.columns):
+            box = "[ ] " if column.title in self.table.hidden else "[x] "
+            lines.append(
+                [
+                    (">" if index == self.at else " ", "accent"),
+                    (box, "key"),
+                    (column.title, "strong" if index == self.at else ""),
+                ]
+            )
+        foot: Line = [("space", "key"), (" show or hide  ", "dim"), ("esc", "key"), (" done", "dim")]
+        self.query_one(DialogPanel).set_lines([*lines, [], foot])
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        count = len(self.table.columns)
+        if event.key in ("up", "k", "down", "j"):
+            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % count
+        elif event.key == "space":
+            hidden = self.table.hidden ^ {self.table.columns[self.at].title}
+            if len(hidden) < count:
+                self.table.hidden = hidden
+                if isinstance(self.table, LogView):
+                    self.table.relayout()
+                self.table.repaint()
+        else:
+            self.dismiss(None)
+            return
+        self._draw()
+
+
+def choose_columns(app: OptyxApp) -> None:
+    table = app.focused
+    if not isinstance(table, GridTable | LogView) and app.view is not None:
+        table = next(iter([*app.view.query(GridTable), *app.view.query(LogView)]), None)
+    if isinstance(table, GridTable | LogView):
+        app.push_screen(ColumnChoice(table))
+    else:
+        app.say("No columns to choose here.", "warning")

@@ -1,0 +1,143 @@
+"""The base of the main views: how they ask, how they are refreshed, what they offer to copy, filter and undo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from textual.containers import Vertical
+
+from tui.link import Held
+from tui.location import Location
+from tui.messages import Arrived, Failed
+from tui.widgets.line import Line
+from tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+    from tui.calls import Client
+
+
+class View(Vertical):
+    """A view keeps its widgets while another is shown. `load` is called on a visit and then every `every_s` seconds.
+
+    `arrived_<what>` and `failed_<what>` are called with what `ask(what, …)` brought.
+    """
+
+    scope = "app"
+    every_s: float | None = None
+    DEFAULT_CSS = "View { height: 1fr; width: 1fr; display: none; }"
+
+    def __init__(self) -> None:
+        super().__init__(id=f"view-{self.scope}")
+        self.place = Location(self.scope)
+        self.tickets: dict[str, int] = {}
+        self.waiting: set[str] = set()
+        self.loaded_at = 0.0
+        self.problem: str = ""
+
+    @property
+    def optyx(self) -> OptyxApp:
+        return cast("OptyxApp", self.app)
+
+    # What a view is made of: subclasses override these
+
+    def visit(self, place: Location) -> None:
+        """Comes into view at this place, with its filter and object."""
+        self.place = place
+        self.load()
+        self.focus_first()
+
+    def leave(self) -> None:
+        """Goes out of view."""
+
+    def load(self) -> None:
+        """Asks for everything it shows."""
+
+    def status(self) -> Line:
+        return []
+
+    def copies(self) -> list[tuple[str, str]]:
+        """(label, text) of what `y` offers."""
+        return []
+
+    def set_filter(self, text: str) -> None:
+        """The text of `/` while it is typed."""
+
+    def help_lines(self) -> list[str]:
+        """What the view shows, in sentences."""
+        return [(self.__class__.__doc__ or "").strip()]
+
+    def has_unsaved(self) -> bool:
+        return False
+
+    def back(self) -> bool:
+        """Whether it had something of its own to close first."""
+        return False
+
+    # Asking
+
+    def ask(self, what: str, ask: Callable[[Client], Any]) -> None:
+        """One request of a kind at a time: while one is out, a further one of `every_s` is not sent."""
+        ticket = self.tickets[what] = self.tickets.get(what, 0) + 1
+        self.waiting.add(what)
+        self.optyx.link.ask(self, what, ask, ticket)
+
+    def change(self, what: str, ask: Callable[[Client], Any]) -> None:
+        """A change; its answer comes as `arrived_<what>`. Nothing is sent in a read-only session."""
+        if self.optyx.readonly:
+            self.optyx.say("Held: this session is read-only. Not sent.", "warning")
+            return
+        ticket = self.tickets[what] = self.tickets.get(what, 0) + 1
+        self.optyx.link.change(self, what, ask, ticket)
+
+    def on_arrived(self, message: Arrived) -> None:
+        message.stop()
+        if message.ticket != self.tickets.get(message.what):
+            return
+        self.waiting.discard(message.what)
+        self.problem = ""
+        getattr(self, f"arrived_{message.what}")(message.data)
+        self.optyx.redraw_chrome()
+
+    def on_failed(self, message: Failed) -> None:
+        message.stop()
+        if message.ticket != self.tickets.get(message.what):
+            return
+        self.waiting.discard(message.what)
+        handler = getattr(self, f"failed_{message.what}", None)
+        if handler is not None:
+            handler(message.error)
+        else:
+            self.failed(message.what, message.error)
+        self.optyx.redraw_chrome()
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Says it once: a refresh that fails again and again does not fill the screen."""
+        said = self.optyx.described(error)
+        if isinstance(error, Held) or said != self.problem:
+            self.problem = said
+            if self.optyx.link.state == "live" or isinstance(error, Held):
+                self.optyx.say(said, "error" if not isinstance(error, Held) else "warning")
+
+    # Helping
+
+    def focus_first(self) -> None:
+        for panel in self.query(Panel):
+            if panel.can_focus and panel.display:
+                panel.focus()
+                return
+
+    def next_panel(self, step: int) -> bool:
+        """Whether the view has moved between its panels itself."""
+        return False
+
+    def panels(self) -> list[Panel]:
+        return [panel for panel in self.query(Panel) if panel.can_focus and panel.display and panel.size.area]
+
+
+def as_json(value: Any) -> str:
+    """A record as people copy it."""
+    return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False)

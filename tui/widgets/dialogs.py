@@ -1,0 +1,251 @@
+"""Dialogs: yes or no, a name to type, a form of a few fields, a menu. What can't be taken back is never one key away.
+
+One rule everywhere: the confirming key is `Y`, never the key that opened the dialog and never enter; it counts only after 400 ms without
+any key, so that text typed or pasted into the wrong window can't confirm; every other key cancels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.geometry import Size
+from textual.screen import ModalScreen
+
+from tui.widgets.line import Line, fit, wrapped
+from tui.widgets.panel import Panel
+
+ARMED_AFTER_S = 0.4
+
+
+class DialogPanel(Panel):
+    """A framed box as high as its lines."""
+
+    DEFAULT_CSS = "DialogPanel { height: auto; width: 1fr; }"
+
+    def __init__(self, title: str, lines: list[Line]) -> None:
+        super().__init__(title)
+        self.lines = lines
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self.lines) + 2
+
+    def content(self, y: int, width: int) -> tuple[Line, Any]:
+        return (self.lines[y] if y < len(self.lines) else []), None
+
+    def set_lines(self, lines: list[Line]) -> None:
+        taller = len(lines) != len(self.lines)
+        self.lines = lines
+        if taller:
+            self.refresh(layout=True)
+        self.repaint()
+
+
+class Dialog(ModalScreen[Any]):
+    """In the middle of the screen, as wide as asked for and as fits."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 0%; }
+    Dialog > Vertical { width: 76; max-width: 100%; height: auto; max-height: 100%; }
+    """
+    WIDTH = 76
+
+    def text_width(self) -> int:
+        return min(self.WIDTH, self.app.size.width) - 6
+
+    def on_mount(self) -> None:
+        self.query_one(Vertical).styles.width = min(self.WIDTH, self.app.size.width)
+
+
+class Confirm(Dialog):
+    """Answers True for `Y`; anything else is False."""
+
+    WIDTH = 66
+
+    def __init__(self, question: str, effect: Sequence[str] = (), verb: str = "confirm", guard: str = "") -> None:
+        super().__init__()
+        self.question, self.effect, self.verb, self.guard = question, effect, verb, guard
+        self.quiet_since = time.monotonic()
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel("Please confirm", [])
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        width = self.text_width()
+        lines: list[Line] = [[], *wrapped(self.question, width, "strong"), []]
+        for sentence in self.effect:
+            lines += wrapped(sentence, width)
+        if self.guard:
+            lines += [[], [(f" {self.guard} ", "guard"), (" this context is protected", "warn")]]
+        lines += [[], [("[Y]", "key"), (f" {self.verb}     ", ""), ("▸ [esc] cancel", "strong")], []]
+        self.query_one(DialogPanel).set_lines(lines)
+        self.query_one(DialogPanel).focus()
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        quiet = time.monotonic() - self.quiet_since
+        self.quiet_since = time.monotonic()
+        if event.key == "Y" and quiet < ARMED_AFTER_S:
+            return
+        self.dismiss(event.key == "Y")
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        self.dismiss(False)
+
+
+class TypeName(Dialog):
+    """For what can't be undone: answers True only when the object's name was typed out."""
+
+    def __init__(self, question: str, effect: Sequence[str], name: str, verb: str) -> None:
+        super().__init__()
+        self.question, self.effect, self.object_name, self.verb = question, effect, name, verb
+        self.typed = ""
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel("This can't be undone", [])
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(DialogPanel).focus()
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.text_width()
+        lines: list[Line] = [[], *wrapped(self.question, width, "strong"), []]
+        for sentence in self.effect:
+            lines += wrapped(sentence, width)
+        matches = self.typed == self.object_name
+        lines += [
+            [],
+            [("Type its name: ", ""), (fit(self.typed + "▏", max(24, len(self.object_name) + 2)), "field")],
+            [],
+            [
+                ("[enter]", "key" if matches else "dim"),
+                (f" {self.verb}     ", "" if matches else "dim"),
+                ("▸ [esc] cancel", "strong"),
+            ],
+            [],
+        ]
+        self.query_one(DialogPanel).set_lines(lines)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        if event.key == "escape":
+            self.dismiss(False)
+        elif event.key == "enter":
+            if self.typed == self.object_name:
+                self.dismiss(True)
+        elif event.key == "backspace":
+            self.typed = self.typed[:-1]
+        elif event.character and event.is_printable:
+            self.typed += event.character
+        if self.is_current:
+            self._draw()
+
+
+class Menu(Dialog):
+    """A short list to choose from with arrows and enter, or by letter: answers the index, or None."""
+
+    def __init__(self, title: str, entries: Sequence[tuple[str, str]], note: str = "") -> None:
+        super().__init__()
+        self.menu_title, self.entries, self.note = title, list(entries), note
+        self.at = 0
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel(self.menu_title, [])
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(DialogPanel).focus()
+        self._draw()
+
+    def _draw(self) -> None:
+        label_width = max((len(label) for label, _ in self.entries), default=0) + 2
+        lines: list[Line] = [[]]
+        for index, (label, detail) in enumerate(self.entries):
+            chosen = index == self.at
+            number = str(index + 1) if index < 9 else " "
+            rest = self.text_width() - label_width - 4
+            lines.append(
+                [
+                    (">" if chosen else " ", "accent"),
+                    (f"{number} ", "key"),
+                    (fit(label, label_width), "strong" if chosen else ""),
+                    (fit(detail, max(0, rest)), "dim"),
+                ]
+            )
+        lines += [[]]
+        if self.note:
+            lines += [*wrapped(self.note, self.text_width(), "dim"), []]
+        self.query_one(DialogPanel).set_lines(lines)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        if event.key in ("up", "k", "down", "j"):
+            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % max(1, len(self.entries))
+            self._draw()
+        elif event.key == "enter" and self.entries:
+            self.dismiss(self.at)
+        elif event.key.isdigit() and 1 <= int(event.key) <= len(self.entries):
+            self.dismiss(int(event.key) - 1)
+        elif event.key in ("escape", "backspace", "q"):
+            self.dismiss(None)
+
+
+class Reading(Dialog):
+    """Text to read: help, history of notices, a diff. Scrolls with arrows; every other key closes."""
+
+    WIDTH = 100
+
+    def __init__(self, title: str, lines: list[Line]) -> None:
+        super().__init__()
+        self.reading_title, self.lines, self.top = title, lines, 0
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel(self.reading_title, [])
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(DialogPanel).focus()
+        self._draw()
+
+    def _draw(self) -> None:
+        height = max(3, self.app.size.height - 6)
+        self.top = max(0, min(self.top, len(self.lines) - height))
+        shown = self.lines[self.top : self.top + height]
+        more = len(self.lines) - self.top - len(shown)
+        foot: Line = [(f"↓ {more} more lines     " if more else "", "dim"), ("esc", "key"), (" close", "dim")]
+        self.query_one(DialogPanel).set_lines([*shown, [], foot])
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        steps = {
+            "down": 1,
+            "j": 1,
+            "up": -1,
+            "k": -1,
+            "pagedown": 10,
+            "pageup": -10,
+            "space": 10,
+            "home": -9999,
+            "end": 9999,
+        }
+        if event.key in steps:
+            self.top += steps[event.key]
+            self._draw()
+        else:
+            self.dismiss(None)

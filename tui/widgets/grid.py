@@ -1,0 +1,288 @@
+"""`GridTable`: the list of every screen. Draws only what is seen; the cursor follows the row's key, not its place.
+
+Columns have fixed priorities: when the terminal is narrow the last ones go, always the same ones, and no column jumps. Rows can be
+sorted by any column, marked, and filtered by typed words. 2,000 rows load at once; the live tail has a widget of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rich.style import Style
+from textual import events
+from textual.message import Message
+
+from tui.widgets.bound import bindings
+from tui.widgets.line import Align, Line, Span, fit, fit_line
+from tui.widgets.panel import Panel
+
+T = TypeVar("T")
+GAP = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """`draw` gives a cell as a span or a line; `value` what the column is sorted by. A higher `priority` goes first when narrow."""
+
+    title: str
+    width: int
+    draw: Callable[[T], Span | Line]
+    value: Callable[[T], Any] | None = None
+    align: Align = "left"
+    priority: int = 1
+    grow: bool = False
+
+
+def fitting(columns: Sequence[Column[T]], width: int) -> list[tuple[Column[T], int]]:
+    """The columns that fit, each with its width: the least important ones go; what is left over widens the growing ones."""
+    chosen = list(columns)
+    while len(chosen) > 1 and sum(column.width + GAP for column in chosen) - GAP > width:
+        last = max(range(len(chosen)), key=lambda index: (chosen[index].priority, index))
+        del chosen[last]
+    spare = width - sum(column.width + GAP for column in chosen) + GAP
+    growing = [column for column in chosen if column.grow]
+    widths: list[tuple[Column[T], int]] = []
+    for column in chosen:
+        extra = min(spare, 24) // len(growing) if column.grow and spare > 0 else 0
+        widths.append((column, column.width + extra))
+    return widths
+
+
+class GridTable(Panel, Generic[T]):
+    """A framed table with a cursor. Posts `Opened` on enter and `Moved` when another row is under the cursor."""
+
+    BINDINGS = bindings("list", "table")
+
+    class Moved(Message):
+        def __init__(self, grid: GridTable[Any]) -> None:
+            self.grid = grid
+            super().__init__()
+
+    class Opened(Moved):
+        pass
+
+    def __init__(
+        self,
+        columns: Sequence[Column[T]],
+        key: Callable[[T], str],
+        *,
+        title: str = "",
+        aside: str = "",
+        id: str | None = None,
+        classes: str | None = None,
+        text: Callable[[T], str] | None = None,
+        markable: bool = False,
+    ) -> None:
+        super().__init__(title, aside, id=id, classes=classes)
+        self.markable = markable
+        self.columns = list(columns)
+        self.hidden: set[str] = set()
+        self.key_of = key
+        self.text_of = text or (lambda row: " ".join(cell_text(column.draw(row)) for column in self.columns))
+        self.all_rows: list[T] = []
+        self.rows: list[T] = []
+        self.cursor = 0
+        self.top = 0
+        self.marked: set[str] = set()
+        self.sort_column = -1
+        self.sort_reverse = False
+        self.words = ""
+        self.empty: list[Line] = [[("Nothing here yet.", "dim")]]
+        self.is_loaded = False
+        self.wait_lines: list[Line] = []
+
+    # What is shown
+
+    def set_rows(self, rows: Sequence[T]) -> None:
+        """New rows; the cursor stays on the row with the same key, else on the same line."""
+        held = self.current_key
+        self.is_loaded = True
+        self.all_rows = list(rows)
+        self._arrange(held)
+
+    def set_words(self, words: str) -> None:
+        self.words = words
+        self._arrange(self.current_key)
+
+    def _arrange(self, held: str | None) -> None:
+        rows = self.all_rows
+        if self.words.strip():
+            wanted = self.words.casefold().split()
+            rows = [row for row in rows if _has_words(self.text_of(row).casefold(), wanted)]
+        if 0 <= self.sort_column < len(self.columns):
+            value = self.columns[self.sort_column].value
+            if value is not None:
+                rows = sorted(rows, key=lambda row: sortable(value(row)), reverse=self.sort_reverse)
+        self.rows = list(rows)
+        if held is not None:
+            for index, row in enumerate(self.rows):
+                if self.key_of(row) == held:
+                    self.cursor = index
+                    break
+        self.cursor = max(0, min(self.cursor, len(self.rows) - 1))
+        self.marked &= {self.key_of(row) for row in self.all_rows}
+        self._keep_in_view()
+        self.changed()
+        if self.current_key != held:
+            self.post_message(self.Moved(self))
+
+    @property
+    def current(self) -> T | None:
+        return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
+
+    @property
+    def current_key(self) -> str | None:
+        row = self.current
+        return None if row is None else self.key_of(row)
+
+    def chosen(self) -> list[T]:
+        """The marked rows, or else the one under the cursor."""
+        marked = [row for row in self.all_rows if self.key_of(row) in self.marked]
+        if marked:
+            return marked
+        return [] if self.current is None else [self.current]
+
+    def select(self, key: str) -> bool:
+        for index, row in enumerate(self.rows):
+            if self.key_of(row) == key:
+                self.move_to(index)
+                return True
+        return False
+
+    # Drawing
+
+    @property
+    def list_height(self) -> int:
+        return max(0, self.inner_height - 1)
+
+    def shown_columns(self, width: int) -> list[tuple[Column[T], int]]:
+        return fitting([column for column in self.columns if column.title not in self.hidden], width)
+
+    def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        line, overlay = super().row(y, width)
+        index = y - 2 + self.top
+        if y >= 2 and y < self.size.height - 1 and index < len(self.rows):
+            if index == self.cursor and self.has_focus:
+                line = [line[0], (">", "cursor"), *line[2:]]
+            elif self.key_of(self.rows[index]) in self.marked:
+                line = [line[0], ("*", "mark"), *line[2:]]
+        return line, overlay
+
+    def content(self, y: int, width: int) -> tuple[Line, Style | None]:
+        if not self.rows:
+            lines = self.empty if self.is_loaded else self.wait_lines
+            return (lines[y] if y < len(lines) else []), None
+        if y == 0:
+            return self._head(width), None
+        index = y - 1 + self.top
+        if index >= len(self.rows):
+            return [], None
+        line: Line = []
+        row = self.rows[index]
+        for column, room in self.shown_columns(width):
+            if line:
+                line.append((" ", ""))
+            cell = column.draw(row)
+            if isinstance(cell, tuple):
+                line.append((fit(cell[0], room, column.align), cell[1]))
+            else:
+                line += fit_line(cell, room)
+        selected = index == self.cursor and self.has_focus
+        return line, (self.palette["cursor"] if selected else None)
+
+    def _head(self, width: int) -> Line:
+        line: Line = []
+        for column, room in self.shown_columns(width):
+            if line:
+                line.append((" ", ""))
+            title = column.title
+            if 0 <= self.sort_column < len(self.columns) and self.columns[self.sort_column] is column:
+                title += "▾" if self.sort_reverse else "▴"
+            line.append((fit(title, room, column.align), "head"))
+        return line
+
+    # Moving
+
+    def move_to(self, index: int) -> None:
+        index = max(0, min(index, len(self.rows) - 1))
+        if index == self.cursor:
+            return
+        self.cursor = index
+        self._keep_in_view()
+        self.changed()
+        self.post_message(self.Moved(self))
+
+    def _keep_in_view(self) -> None:
+        height = max(1, self.list_height)
+        if self.cursor < self.top:
+            self.top = self.cursor
+        elif self.cursor >= self.top + height:
+            self.top = self.cursor - height + 1
+        self.top = max(0, min(self.top, max(0, len(self.rows) - height)))
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._keep_in_view()
+        self.repaint()
+
+    def action_move(self, by: int) -> None:
+        self.move_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self.move_to(self.cursor + by * max(1, self.list_height - 1))
+
+    def action_edge(self, end: int) -> None:
+        self.move_to(len(self.rows) - 1 if end else 0)
+
+    def action_open(self) -> None:
+        if self.current is not None:
+            self.post_message(self.Opened(self))
+
+    def action_mark(self) -> None:
+        key = self.current_key
+        if key is not None:
+            self.marked ^= {key}
+            self.changed()
+            self.move_to(self.cursor + 1)
+
+    def action_mark_all(self) -> None:
+        keys = {self.key_of(row) for row in self.rows}
+        self.marked = set() if keys <= self.marked else self.marked | keys
+        self.changed()
+
+    def action_sort(self) -> None:
+        """Each column up, then down; after the last one, as the gateway gave them."""
+        places = [index for index, column in enumerate(self.columns) if column.value is not None]
+        if self.sort_column >= 0 and not self.sort_reverse:
+            self.sort_reverse = True
+        else:
+            later = [place for place in places if place > self.sort_column]
+            self.sort_column, self.sort_reverse = (later[0] if later else -1), False
+        self._arrange(self.current_key)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.markable or action not in ("mark", "mark_all")
+
+    def on_click(self, event: events.Click) -> None:
+        index = event.y - 2 + self.top
+        if 0 <= index < len(self.rows):
+            if index == self.cursor:
+                self.action_open()
+            else:
+                self.move_to(index)
+
+
+def cell_text(cell: Span | Line) -> str:
+    return cell[0] if isinstance(cell, tuple) else "".join(text for text, _ in cell)
+
+
+def sortable(value: Any) -> tuple[int, Any]:
+    """None sorts before everything; words without regard to case."""
+    if value is None:
+        return (0, 0)
+    return (1, value.casefold() if isinstance(value, str) else value)
+
+
+def _has_words(text: str, wanted: list[str]) -> bool:
+    return all(word[1:] not in text if word.startswith("-") and len(word) > 1 else word in text for word in wanted)

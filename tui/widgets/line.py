@@ -1,0 +1,130 @@
+"""Lines of text on their way to the screen: spans with a style's name, cut by cells. No markup is ever parsed.
+
+Every widget of the dashboard draws with these. Text from outside may be anything: a character that could move the cursor, turn the
+writing direction or hide itself becomes a visible sign here, at the last door before the terminal.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+
+Span = tuple[str, str]
+"""Text and the name of its style (see `tui.themes.STYLES`); the empty name is plain text."""
+Line = list[Span]
+Align = Literal["left", "right"]
+
+BIDI = {
+    "\u200e": "LRM",
+    "\u200f": "RLM",
+    "\u202a": "LRE",
+    "\u202b": "RLE",
+    "\u202c": "PDF",
+    "\u202d": "LRO",
+    "\u202e": "RLO",
+    "\u2066": "LRI",
+    "\u2067": "RLI",
+    "\u2068": "FSI",
+    "\u2069": "PDI",
+}
+
+
+def visible(text: str) -> str:
+    """The text with nothing in it that a terminal would obey. Printable text comes back as it is, at the speed of one C call."""
+    if text.isprintable():
+        return text
+    return "".join(map(_visible_character, text))
+
+
+def _visible_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if number < 0x20:
+        return chr(0x2400 + number)
+    if number == 0x7F:
+        return "␡"
+    if character in BIDI:
+        return f"⟦{BIDI[character]}⟧"
+    if unicodedata.category(character) == "Zs":
+        return " "
+    return f"⟦{number:04X}⟧"
+
+
+def width_of(line: Line) -> int:
+    return sum(cell_len(text) for text, _ in line)
+
+
+def fit(text: str, width: int, align: Align = "left") -> str:
+    """Exactly `width` cells: padded, or cut with an ellipsis."""
+    if width <= 0:
+        return ""
+    text = visible(text)
+    cells = cell_len(text)
+    if cells > width:
+        return set_cell_size(text, width - 1) + "…"
+    room = " " * (width - cells)
+    return text + room if align == "left" else room + text
+
+
+def fit_line(line: Line, width: int, style: str = "") -> Line:
+    """The line in exactly `width` cells; `style` is that of the padding."""
+    fitted: Line = []
+    room = width
+    for raw, name in line:
+        text = visible(raw)
+        cells = cell_len(text)
+        if cells > room:
+            if room > 0:
+                fitted.append((set_cell_size(text, room - 1) + "…", name))
+            room = 0
+            break
+        fitted.append((text, name))
+        room -= cells
+    if room > 0:
+        fitted.append((" " * room, style))
+    return fitted
+
+
+def ends(left: Line, right: Line, width: int) -> Line:
+    """One line with a left and a right end; the left is cut first."""
+    right_width = width_of(right)
+    if right_width >= width:
+        return fit_line(right, width)
+    return [*fit_line(left, width - right_width), *right]
+
+
+def joined(spans: Iterable[Span], gap: str = "  ") -> Line:
+    line: Line = []
+    for span in spans:
+        if line:
+            line.append((gap, ""))
+        line.append(span)
+    return line
+
+
+def wrapped(text: str, width: int, style: str = "") -> list[Line]:
+    """Prose broken at blanks into lines of at most `width` cells; words too long are broken where they must."""
+    lines: list[Line] = []
+    for paragraph in text.split("\n"):
+        row = ""
+        for word in visible(paragraph).split(" "):
+            rest = word
+            while cell_len(rest) > width:
+                if row:
+                    lines.append([(row, style)])
+                    row = ""
+                piece = set_cell_size(rest, width).rstrip(" ")
+                lines.append([(piece, style)])
+                rest = rest[len(piece) :]
+            longer = f"{row} {rest}" if row else rest
+            if cell_len(longer) > width:
+                lines.append([(row, style)])
+                row = rest
+            else:
+                row = longer
+        lines.append([(row, style)])
+    return lines

@@ -1,0 +1,230 @@
+"""`LogView`: the live tail. A ring of 100,000 rows, of which only the visible lines are ever drawn.
+
+While it follows, new rows arrive at the bottom. A move up pauses it: rows on screen then stand still and are counted as `+N`, until
+`G` or `end` takes the tail up again. Rows come in batches, at most one a flush of the screen (10 Hz, slower over SSH).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from rich.style import Style
+from textual import events
+from textual.message import Message
+
+from tui.widgets.bound import bindings
+from tui.widgets.grid import Column, cell_text, fitting
+from tui.widgets.line import Line, fit, fit_line
+from tui.widgets.panel import Panel
+
+T = TypeVar("T")
+CAPACITY = 100_000
+
+
+class Ring(Generic[T]):
+    """The last `capacity` rows, numbered from the first row ever added. All operations but `extend` cost the same at any size."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        self.added = 0
+        self._slots: list[T] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest row still here."""
+        return self.added - len(self._slots)
+
+    def extend(self, rows: Sequence[T]) -> None:
+        slots, capacity = self._slots, self.capacity
+        for row in rows:
+            if len(slots) < capacity:
+                slots.append(row)
+            else:
+                slots[self.added % capacity] = row
+            self.added += 1
+
+    def __getitem__(self, number: int) -> T:
+        if not self.first <= number < self.added:
+            raise IndexError(number)
+        return self._slots[number % self.capacity]
+
+    def clear(self) -> None:
+        self._slots.clear()
+        self.added = 0
+
+
+class LogView(Panel, Generic[T]):
+    """Numbers are those of `Ring`. `passes` is the local filter; None while none is set."""
+
+    BINDINGS = bindings("list")
+
+    class Moved(Message):
+        pass
+
+    class Opened(Message):
+        pass
+
+    class Paused(Message):
+        """It began or ceased to follow."""
+
+    def __init__(
+        self, columns: Sequence[Column[T]], *, title: str = "Requests", capacity: int = CAPACITY, id: str | None = None
+    ) -> None:
+        super().__init__(title, id=id)
+        self.columns = list(columns)
+        self.hidden: set[str] = set()
+        self.ring: Ring[T] = Ring(capacity)
+        self.cursor = 0
+        self.bottom = 0
+        """One past the number of the last row on screen."""
+        self.following = True
+        self.waiting = 0
+        self.empty: list[Line] = []
+        self._layout: tuple[int, list[tuple[Column[T], int]]] = (-1, [])
+
+    def add(self, rows: Sequence[T]) -> None:
+        if not rows:
+            return
+        self.ring.extend(rows)
+        if self.following:
+            self.bottom = self.ring.added
+            self.cursor = self.ring.added - 1
+            self.post_message(self.Moved())
+        else:
+            self.waiting += len(rows)
+            self.cursor = max(self.cursor, self.ring.first)
+            self.bottom = max(self.bottom, min(self.ring.added, self.ring.first + self.list_height))
+        self.changed()
+
+    def replace(self, rows: Sequence[T]) -> None:
+        """Other rows altogether (another filter); follows again."""
+        self.ring.clear()
+        self.ring.extend(rows)
+        self.follow()
+
+    def follow(self) -> None:
+        was_following = self.following
+        self.following = True
+        self.waiting = 0
+        self.bottom = self.ring.added
+        self.cursor = max(self.ring.first, self.ring.added - 1)
+        self.changed()
+        self.post_message(self.Moved())
+        if not was_following:
+            self.post_message(self.Paused())
+
+    def pause(self) -> None:
+        if self.following:
+            self.following = False
+            self.waiting = 0
+            self.post_message(self.Paused())
+
+    @property
+    def current(self) -> T | None:
+        return self.ring[self.cursor] if self.ring.first <= self.cursor < self.ring.added else None
+
+    @property
+    def list_height(self) -> int:
+        return max(1, self.inner_height - 1)
+
+    @property
+    def top(self) -> int:
+        return max(self.ring.first, self.bottom - self.list_height)
+
+    def relayout(self) -> None:
+        self._layout = (-1, [])
+        self.repaint()
+
+    def shown_columns(self, width: int) -> list[tuple[Column[T], int]]:
+        if self._layout[0] != width:
+            self._layout = (
+                width,
+                fitting([column for column in self.columns if column.title not in self.hidden], width),
+            )
+        return self._layout[1]
+
+    def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        line, overlay = super().row(y, width)
+        if (
+            len(self.ring)
+            and 2 <= y < self.size.height - 1
+            and self.top + y - 2 == self.cursor
+            and self.cursor < self.bottom
+        ):
+            line = [line[0], (">", "cursor" if self.has_focus else "accent"), *line[2:]]
+        return line, overlay
+
+    def content(self, y: int, width: int) -> tuple[Line, Style | None]:
+        if not len(self.ring):
+            return (self.empty[y] if y < len(self.empty) else []), None
+        columns = self.shown_columns(width)
+        line: Line = []
+        if y == 0:
+            for column, room in columns:
+                line += [(" ", "")] if line else []
+                line.append((fit(column.title, room, column.align), "head"))
+            return line, None
+        number = self.top + y - 1
+        if number >= min(self.bottom, self.ring.added):
+            return [], None
+        row = self.ring[number]
+        for column, room in columns:
+            line += [(" ", "")] if line else []
+            cell = column.draw(row)
+            if isinstance(cell, tuple):
+                line.append((fit(cell[0], room, column.align), cell[1]))
+            else:
+                line += fit_line(cell, room)
+        selected = number == self.cursor and self.has_focus
+        return line, (self.palette["cursor"] if selected else None)
+
+    def move_to(self, number: int) -> None:
+        if not len(self.ring):
+            return
+        number = max(self.ring.first, min(number, self.ring.added - 1))
+        if self.following and number < self.ring.added - 1:
+            self.pause()
+        if number == self.cursor:
+            return
+        top = self.top
+        self.cursor = number
+        if number < top:
+            self.bottom = min(self.ring.added, number + self.list_height)
+        elif number >= self.bottom:
+            self.bottom = number + 1
+        self.changed()
+        self.post_message(self.Moved())
+
+    def text_at(self, number: int) -> str:
+        row = self.ring[number]
+        return " ".join(cell_text(column.draw(row)) for column in self.columns)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.bottom = self.ring.added if self.following else max(self.bottom, min(self.ring.added, self.list_height))
+        if self.cursor < self.top:
+            self.bottom = min(self.ring.added, self.cursor + self.list_height)
+        self.repaint()
+
+    def action_move(self, by: int) -> None:
+        self.move_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self.move_to(self.cursor + by * max(1, self.list_height - 1))
+
+    def action_edge(self, end: int) -> None:
+        if end:
+            self.follow()
+        else:
+            self.move_to(self.ring.first)
+
+    def action_open(self) -> None:
+        if self.current is not None:
+            self.post_message(self.Opened())
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y >= 2:
+            self.move_to(self.top + event.y - 2)

@@ -1,0 +1,193 @@
+"""The base of everything drawn: a widget that paints itself line by line, in a frame with a title and an aside.
+
+Textual asks for the lines it needs (`render_line`); a subclass says what stands in an inner row. `changed()` compares what would be drawn
+with what stands, and repaints only the rows that differ: over a slow line an idle screen sends nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.themes import Palette
+from tui.widgets.line import Line, fit_line, width_of
+from tui.widgets.marks import plain_signs
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+
+
+class Painted(Widget):
+    """A widget made of `row(y, width)`; no frame."""
+
+    DEFAULT_CSS = "Painted { height: 1fr; width: 1fr; }"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._drawn: dict[int, tuple[Line, Style | None]] = {}
+
+    @property
+    def optyx(self) -> OptyxApp:
+        return cast("OptyxApp", self.app)
+
+    @property
+    def palette(self) -> Palette:
+        return cast("OptyxApp", self.app).palette
+
+    def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        """What stands in a row, and a style laid over all of it (the cursor)."""
+        return [], None
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        line, overlay = self.row(y, width)
+        self._drawn[y] = (line, overlay)
+        return strip_of(line, width, self.palette, overlay)
+
+    def changed(self) -> None:
+        """Repaints the rows that would now be drawn differently."""
+        if not self.is_attached or not self.size:
+            return
+        width, height = self.size
+        for y in range(height):
+            if self._drawn.get(y) != self.row(y, width):
+                self.refresh(Region(0, y, width, 1))
+
+    def repaint(self) -> None:
+        self._drawn.clear()
+        self.refresh()
+
+
+def strip_of(line: Line, width: int, palette: Palette, overlay: Style | None = None) -> Strip:
+    styles = palette.styles
+    segments = [
+        Segment(plain_signs(text), styles[name] + overlay if overlay is not None else styles[name])
+        for text, name in fit_line(line, width)
+    ]
+    return Strip(segments, width)
+
+
+class Panel(Painted, can_focus=True):
+    """A framed, focusable part of a screen. Subclasses give `content(y, width)`."""
+
+    def __init__(
+        self,
+        title: str = "",
+        aside: str = "",
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+        focusable: bool = True,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.title_text = title
+        self.aside = aside
+        self.can_focus = focusable
+
+    def content(self, y: int, width: int) -> tuple[Line, Style | None]:
+        return [], None
+
+    @property
+    def inner_width(self) -> int:
+        return max(0, self.size.width - 4)
+
+    @property
+    def inner_height(self) -> int:
+        return max(0, self.size.height - 2)
+
+    def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        height = self.size.height
+        frame = "accent" if self.has_focus else "line"
+        if y == 0:
+            return self._top(width, frame), None
+        if y == height - 1:
+            return [("└" + "─" * (width - 2) + "┘", frame)], None
+        line, overlay = self.content(y - 1, width - 4)
+        inside = fit_line(line, width - 4)
+        if overlay is not None:
+            inside = [(text, "cursor") for text, _ in inside]
+        return [("│", frame), (" ", ""), *inside, (" ", ""), ("│", frame)], None
+
+    def _top(self, width: int, frame: str) -> Line:
+        title = f" {self.title_text} " if self.title_text else ""
+        room = width - 4
+        aside = f" {self.aside} " if self.aside else ""
+        shown_title = fit_line([(title, "title")], min(width_of([(title, "")]), room))
+        room -= width_of(shown_title)
+        if width_of([(aside, "")]) > room - 2:
+            aside = ""
+        shown_aside: Line = [(aside, "dim")] if aside else []
+        dashes = room - width_of(shown_aside)
+        return [("┌─", frame), *shown_title, ("─" * dashes, frame), *shown_aside, ("─┐", frame)]
+
+    def set_title(self, title: str, aside: str | None = None) -> None:
+        self.title_text = title
+        if aside is not None:
+            self.aside = aside
+        self.changed()
+
+    def on_focus(self) -> None:
+        self.changed()
+
+    def on_blur(self) -> None:
+        self.changed()
+
+
+class TextPanel(Panel):
+    """A frame around ready-made lines; scrolls when there are more than fit."""
+
+    def __init__(
+        self,
+        title: str = "",
+        aside: str = "",
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+        focusable: bool = False,
+    ) -> None:
+        super().__init__(title, aside, id=id, classes=classes, focusable=focusable)
+        self.lines: list[Line] = []
+        self.top = 0
+
+    def set_lines(self, lines: list[Line], *, keep_place: bool = True) -> None:
+        self.lines = lines
+        if not keep_place:
+            self.top = 0
+        self.top = max(0, min(self.top, len(lines) - self.inner_height))
+        self.changed()
+
+    def content(self, y: int, width: int) -> tuple[Line, Style | None]:
+        index = y + self.top
+        if index >= len(self.lines):
+            return [], None
+        below = len(self.lines) - self.top - self.inner_height
+        if below > 0 and y == self.inner_height - 1 and self.can_focus:
+            return [(f"… {below + 1} more lines, j shows them", "dim")], None
+        return self.lines[index], None
+
+    def scroll_lines(self, by: int) -> None:
+        self.top = max(0, min(self.top + by, len(self.lines) - self.inner_height))
+        self.changed()
+
+
+class Bar(Painted):
+    """One unframed line."""
+
+    DEFAULT_CSS = "Bar { height: 1; width: 1fr; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.line: Line = []
+
+    def set_line(self, line: Line) -> None:
+        if line != self.line:
+            self.line = line
+            self.refresh()
+
+    def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        return self.line, None
