@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
-from gateway.embedded import EmbeddedPostgres
 
 from bench import processes
 from gateway import keyring
+from gateway.embedded import EmbeddedPostgres
 
 MODEL = "gpt-6-luna"
 GATEWAY_CORE, LOAD_CORE = 0, (1 if (os.cpu_count() or 1) > 1 else 0)

@@ -17,6 +17,7 @@
     ├─ Unavailable 503         upstream_unavailable · provider_not_configured · accounting_unavailable · key_store_unavailable ·
     │                          budget_unavailable · overloaded · draining · database_unavailable (admin)
     ├─ UpstreamTimeout 504     upstream_timeout
+    ├─ Refusal 505             http_version_not_supported
     └─ UpstreamRefused         a provider's own 4xx about the request: its status and message in our shape
 
 Raised by steps, rendered once by `render`. Making one does nothing else: no log, no metric.

@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 BODY_GRACE_S = 10.0
 BODY_BYTES_PER_S = 1024
 
+WRONG_VERSION = errors.Refusal(
+    "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
+    status=505,
+    code="http_version_not_supported",
+    type="invalid_request_error",
+)
+
 Serve = Callable[["AiohttpCaller"], Awaitable[None]]
 
 
@@ -86,6 +93,8 @@ class Connection(web_protocol.RequestHandler):
         if status >= 500:
             log.error("a request ended in a defect of the gateway", exc_info=exc)
             refusal = errors.Refusal("The gateway has a defect; its log says more.")
+        elif message is not None and "version" in message.lower():
+            refusal = WRONG_VERSION
         else:
             refusal = errors.BadRequest("The request is not valid HTTP/1.1.")
         response = error_response(refusal)
@@ -241,7 +250,8 @@ class AiohttpCaller:
 
 def error_response(refusal: errors.Refusal) -> web.Response:
     """A refusal outside of a call, as aiohttp sends it."""
-    return web.Response(body=errors.body(refusal), status=refusal.status, headers=errors.headers(refusal))
+    headers = {"Server": "optyx", **errors.headers(refusal)}
+    return web.Response(body=errors.body(refusal), status=refusal.status, headers=headers)
 
 
 _is_a_caller: type[Caller] = AiohttpCaller

@@ -151,6 +151,8 @@ async def in_our_shape(request: web.Request, handler: Handler) -> web.StreamResp
         response = error_response(
             errors.BadRequest(other.reason or "The request can't be served.", status=other.status)
         )
+    if not response.prepared:
+        response.headers.setdefault("Server", "optyx")
     _open_to_origins(plane, request, response)
     return response
 

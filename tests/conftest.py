@@ -147,3 +147,37 @@ async def eventually(claim, timeout_s: float = 10.0, what: str = "it"):
             return result
         assert time.monotonic() < deadline, f"{what} did not come true in {timeout_s} s"
         await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def upstream():
+    from tests.upstream import Upstream
+
+    server = Upstream()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def make_gateway(database_url, tmp_path, upstream):
+    """Makes gateways: `await make_gateway(GATEWAY_MAX_BODY_MB="1")`. Several share the database, as on several machines."""
+    from tests.rig import Gateway, configuration
+
+    made: list[Gateway] = []
+
+    async def make(**settings: str) -> Gateway:
+        home = tmp_path / f"home{len(made)}"
+        gateway = Gateway(configuration(database_url, home, free_port(), upstream, **settings), upstream)
+        await gateway.start()
+        made.append(gateway)
+        return gateway
+
+    yield make
+    for gateway in made:
+        await gateway.stop()
+
+
+@pytest.fixture
+async def gateway(make_gateway):
+    return await make_gateway()
