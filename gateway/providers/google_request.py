@@ -1,291 +1,261 @@
-"""A chat completion request as Gemini wants it. Pure; `google` calls it.
-
-What would change the answer and has no equivalent is `Unsupported`; what would not is left out. Thought signatures, which Gemini 3
-needs back with every function call, come from `extra_content.google.thought_signature` or, for clients that drop unknown fields, from
-inside the tool call's id.
-"""
+"""A chat or embeddings request in OpenAI's shape as the Gemini API takes it. Pure; `google` sends what this builds."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import mimetypes
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.providers import chat_request as chat
+from gateway.providers.chat_request import Json, Unsupported
+from gateway.providers.google_schema import for_gemini
 from gateway.providers.provider import Ask
 
-Json = dict[str, Any]
+# no equivalent, and the answer would be another one without them
+_REFUSED = ("logit_bias", "functions", "function_call", "audio", "web_search_options")
 
-SIGNATURE_MARK = "__ts_"
-NO_SIGNATURE = "skip_thought_signature_validator"
-"""Google's documented stand-in for a function call that some other model made."""
+_PLAIN = {
+    "temperature": "temperature", "top_p": "topP", "top_k": "topK", "seed": "seed", "n": "candidateCount",
+    "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty", "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
+}  # fmt: skip
 
-THINKING_BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
-THINKING_LEVELS = {
-    "none": "minimal",
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-}
+_BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
+_LEVELS = {"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH"}
 
-PLAIN = {"temperature": "temperature", "top_p": "topP", "seed": "seed", "n": "candidateCount", "presence_penalty": "presencePenalty",
-         "frequency_penalty": "frequencyPenalty"}  # fmt: skip
-CHANGES_THE_ANSWER = ("logit_bias", "web_search_options", "functions", "function_call", "audio")
+# What the Gemini API documents for calls that another model made: Gemini 3 refuses a call without a signature.
+FOREIGN_SIGNATURE = "skip_thought_signature_validator"
+
+_GENERATION = re.compile(r"gemini-(\d+)")
 
 
-class Unsupported(Exception):
-    """`param` can't be expressed for Gemini."""
-
-    def __init__(self, param: str, why: str = "") -> None:
-        super().__init__(why or f"Gemini has no equivalent of '{param}'")
-        self.param = param
+def generation_of(model: str) -> int:
+    """3 for `gemini-3.5-flash`; names without a number (`gemini-flash-latest`) count as the newest."""
+    found = _GENERATION.search(model)
+    return int(found.group(1)) if found else 99
 
 
-class Malformed(Exception):
-    """The caller's request is not what the API allows; `param` says where."""
-
-    def __init__(self, param: str, why: str) -> None:
-        super().__init__(why)
-        self.param = param
-
-
-def chat(ask: Ask) -> Json:
-    """The whole body. Raises Unsupported, Malformed."""
-    fields: Json = {name: msgspec.json.decode(value) for name, value in ask.fields.items()}
-    for name in CHANGES_THE_ANSWER:
-        if fields.get(name):
-            raise Unsupported(name)
-    if any(kind != "text" for kind in fields.get("modalities") or ()):
-        raise Unsupported("modalities")
-    system, contents = _contents(fields["messages"], ask.model)
+def chat_body(ask: Ask) -> Json:
+    """Raises Unsupported."""
+    fields = chat.fields_of(ask)
+    chat.refuse(fields, _REFUSED, "Google")
+    if fields.get("verbosity", "medium") != "medium":
+        raise Unsupported("verbosity", "'verbosity' has no equivalent at Google.")
+    if fields.get("modalities", ["text"]) != ["text"]:
+        raise Unsupported("modalities", "Only the modality 'text' can be asked of Google.")
+    system, contents = _conversation(chat.messages_of(fields), generation_of(ask.model) >= 3)
     body: Json = {"contents": contents}
     if system:
-        body["systemInstruction"] = {"parts": system}
-    tools = _tools(fields)
-    if tools:
-        body["tools"] = [{"functionDeclarations": tools}]
-        body["toolConfig"] = {"functionCallingConfig": _tool_choice(fields)}
-    generation = _generation(fields, ask)
-    if generation:
-        body["generationConfig"] = generation
+        body["systemInstruction"] = {"parts": [{"text": text} for text in system]}
+    body.update(_tools(fields))
+    config = _generation_config(ask, fields)
+    if config:
+        body["generationConfig"] = config
     return body
 
 
-def _generation(fields: Json, ask: Ask) -> Json:
-    config: Json = {theirs: fields[ours] for ours, theirs in PLAIN.items() if fields.get(ours) is not None}
-    most = fields.get("max_completion_tokens") or fields.get("max_tokens") or ask.max_tokens_cap
-    if most is not None:
-        config["maxOutputTokens"] = most
-    stop = fields.get("stop")
-    if stop:
-        config["stopSequences"] = [stop] if isinstance(stop, str) else stop
-    if fields.get("logprobs"):
-        config["responseLogprobs"] = True
-        if fields.get("top_logprobs"):
-            config["logprobs"] = fields["top_logprobs"]
-    effort = fields.get("reasoning_effort")
-    if effort is not None:
-        config["thinkingConfig"] = _thinking(str(effort), ask.model)
-    form = fields.get("response_format") or {}
-    if form.get("type") in ("json_object", "json_schema"):
-        config["responseMimeType"] = "application/json"
-        schema = (form.get("json_schema") or {}).get("schema")
-        if schema is not None:
-            config["responseJsonSchema"] = _schema(schema)
+def embeddings_body(ask: Ask) -> Json:
+    """Raises Unsupported."""
+    fields = chat.fields_of(ask)
+    given = fields.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise Unsupported("input", "Google takes text to embed, one string or an array of strings; not token arrays.")
+    request: Json = {"model": f"models/{ask.model}"}
+    if "dimensions" in fields:
+        request["outputDimensionality"] = fields["dimensions"]
+    return {"requests": [{**request, "content": {"parts": [{"text": text or " "}]}} for text in texts]}
+
+
+def _generation_config(ask: Ask, fields: Json) -> Json:
+    config: Json = {to: fields[name] for name, to in _PLAIN.items() if name in fields}
+    if config.get("candidateCount") == 1:
+        del config["candidateCount"]
+    if (limit := chat.max_tokens(ask, fields)) is not None:
+        config["maxOutputTokens"] = limit
+    if "stop" in fields:
+        config["stopSequences"] = [fields["stop"]] if isinstance(fields["stop"], str) else fields["stop"]
+    if "reasoning_effort" in fields:
+        config["thinkingConfig"] = _thinking(ask.model, fields["reasoning_effort"])
+    config.update(_format(fields.get("response_format")))
     return config
 
 
-def _thinking(effort: str, model: str) -> Json:
-    if effort not in THINKING_LEVELS:
-        raise Malformed("reasoning_effort", f"'reasoning_effort' must be one of {', '.join(THINKING_LEVELS)}")
-    if model.startswith("gemini-2"):
-        return {"thinkingBudget": THINKING_BUDGETS[effort]}
-    return {"thinkingLevel": THINKING_LEVELS[effort]}
+def _thinking(model: str, effort: object) -> Json:
+    """Levels from Gemini 3 on, token budgets before. 2.5 Pro can't stop thinking: its least is 128."""
+    if effort not in _LEVELS:
+        raise Unsupported("reasoning_effort", f"'reasoning_effort' must be one of {', '.join(_LEVELS)}.")
+    if generation_of(model) >= 3:
+        level = _LEVELS[str(effort)]
+        return {"thinkingLevel": "LOW" if level == "MINIMAL" and "-pro" in model else level}
+    budget = _BUDGETS[str(effort)]
+    return {"thinkingBudget": max(128, budget) if "-pro" in model else budget}
 
 
-def _tools(fields: Json) -> list[Json]:
-    found = []
-    for tool in fields.get("tools") or ():
-        if tool.get("type") != "function" or not isinstance(tool.get("function"), dict):
-            raise Unsupported("tools", "only tools of type 'function' can be expressed for Gemini")
-        function = tool["function"]
-        declaration: Json = {"name": function.get("name")}
-        if function.get("description"):
-            declaration["description"] = function["description"]
-        parameters = function.get("parameters")
-        if parameters and parameters.get("properties"):
-            declaration["parametersJsonSchema"] = _schema(parameters)
-        found.append(declaration)
-    if found and fields.get("parallel_tool_calls") is False:
-        raise Unsupported("parallel_tool_calls")
-    return found
-
-
-def _schema(schema: Any) -> Any:
-    """JSON Schema as it is, without the two words that Gemini refuses at the top and that change nothing."""
-    return (
-        {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
-        if isinstance(schema, dict)
-        else schema
-    )
-
-
-def _tool_choice(fields: Json) -> Json:
-    choice = fields.get("tool_choice", "auto")
-    if isinstance(choice, dict):
-        if choice.get("type") == "allowed_tools":
-            allowed = choice.get("allowed_tools") or choice
-            names = [tool.get("function", tool).get("name") for tool in allowed.get("tools", ())]
-            return {"mode": "ANY" if allowed.get("mode") == "required" else "AUTO", "allowedFunctionNames": names}
-        return {"mode": "ANY", "allowedFunctionNames": [(choice.get("function") or {}).get("name")]}
-    modes = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
-    if choice is not None and choice not in modes:
-        raise Malformed("tool_choice", "'tool_choice' must be auto, none, required or name a function")
-    return {"mode": modes[choice or "auto"]}
-
-
-def _contents(messages: Any, model: str) -> tuple[list[Json], list[Json]]:
-    """System parts, and turns: neighbours of one role are one turn, the results of parallel calls too."""
-    if not isinstance(messages, list):
-        raise Malformed("messages", "'messages' must be an array")
-    system: list[Json] = []
-    turns: list[Json] = []
-    names: dict[str, str] = {}
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise Malformed(f"messages[{index}]", "a message must be an object")
-        role = message.get("role")
-        if role in ("system", "developer"):
-            system += _parts(message.get("content"), index)
-            continue
-        if role == "assistant":
-            speaker, parts = "model", _assistant(message, index, names, model)
-        elif role in ("tool", "function"):
-            speaker, parts = "user", [_result(message, names)]
-        elif role == "user":
-            speaker, parts = "user", _parts(message.get("content"), index)
-        else:
-            raise Malformed(
-                f"messages[{index}].role", f"role {role!r} is not one of system, developer, user, assistant, tool"
-            )
-        if turns and turns[-1]["role"] == speaker:
-            turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": speaker, "parts": parts})
-    for turn in turns:
-        turn["parts"] = _no_empty_text(turn["parts"])
-    return _no_empty_text(system) if system else [], turns or [{"role": "user", "parts": [{"text": " "}]}]
-
-
-def _no_empty_text(parts: list[Json]) -> list[Json]:
-    """Gemini refuses empty parts; a turn of nothing but them keeps one space."""
-    kept = [part for part in parts if part.get("text") != "" or "thoughtSignature" in part]
-    return kept or [{"text": " "}]
-
-
-def _assistant(message: Json, index: int, names: dict[str, str], model: str) -> list[Json]:
-    parts = _parts(message.get("content"), index) if message.get("content") is not None else []
-    signature = _signature_of(message)
-    if signature is not None and parts:
-        parts[-1]["thoughtSignature"] = signature
-    if message.get("refusal") and not parts:
-        parts.append({"text": str(message["refusal"])})
-    first = True
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
-        names[str(call.get("id"))] = str(function.get("name"))
-        part: Json = {
-            "functionCall": {"name": function.get("name"), "args": _arguments(function.get("arguments"), index)}
+def _format(wanted: Any) -> Json:
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if wanted is None or kind == "text":
+        return {}
+    if kind == "json_object":
+        return {"responseMimeType": "application/json"}
+    if kind == "json_schema" and isinstance(wanted.get("json_schema"), dict):
+        return {
+            "responseMimeType": "application/json",
+            "responseJsonSchema": for_gemini(wanted["json_schema"].get("schema")),
         }
-        signature = _signature_of(call) or signature_in(str(call.get("id") or ""))
-        if signature is None and first and not model.startswith(("gemini-1", "gemini-2")):
-            signature = NO_SIGNATURE
+    raise Unsupported("response_format", "'response_format' must be text, json_object or json_schema.")
+
+
+def _tools(fields: Json) -> Json:
+    functions = chat.functions_of(fields)
+    if not functions:
+        return {}
+    if fields.get("parallel_tool_calls") is False:
+        raise Unsupported("parallel_tool_calls", "Google can't be told to make one tool call at a time.")
+    body: Json = {"tools": [{"functionDeclarations": [_declaration(function) for function in functions]}]}
+    if "tool_choice" in fields:
+        body["toolConfig"] = {"functionCallingConfig": _calling(fields["tool_choice"])}
+    return body
+
+
+def _declaration(function: Json) -> Json:
+    declaration: Json = {"name": function["name"]}
+    if function.get("description"):
+        declaration["description"] = function["description"]
+    if function.get("parameters"):
+        declaration["parametersJsonSchema"] = for_gemini(function["parameters"])
+    return declaration
+
+
+def _calling(choice: Any) -> Json:
+    modes = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+    if isinstance(choice, str) and choice in modes:
+        return {"mode": modes[choice]}
+    if isinstance(choice, dict) and choice.get("type") == "function" and isinstance(choice.get("function"), dict):
+        return {"mode": "ANY", "allowedFunctionNames": [choice["function"].get("name")]}
+    if (
+        isinstance(choice, dict)
+        and choice.get("type") == "allowed_tools"
+        and isinstance(choice.get("allowed_tools"), dict)
+    ):
+        allowed = choice["allowed_tools"]
+        names = [
+            tool["function"]["name"] for tool in allowed.get("tools", []) if isinstance(tool.get("function"), dict)
+        ]
+        return {"mode": "ANY" if allowed.get("mode") == "required" else "VALIDATED", "allowedFunctionNames": names}
+    raise Unsupported("tool_choice", "'tool_choice' must be auto, none, required or a function.")
+
+
+def _conversation(messages: list[Json], needs_signatures: bool) -> tuple[list[str], list[Json]]:
+    """System texts, and contents whose roles alternate: results of parallel calls stand together in the order of the calls."""
+    system: list[str] = []
+    contents: list[Json] = []
+    at = 0
+    while at < len(messages):
+        message, where = messages[at], f"messages[{at}].content"
+        at += 1
+        match message.get("role"):
+            case "system" | "developer":
+                if text := chat.text_of(message.get("content"), where):
+                    system.append(text)
+            case "user":
+                _add(contents, "user", [_part(part, where) for part in chat.parts_of(message.get("content"), where)])
+            case "assistant":
+                calls = chat.calls_of(message)
+                _add(contents, "model", _said(message, where, needs_signatures))
+                results, at = _results(messages, at)
+                chat.require_paired(calls, results)
+                _add(contents, "user", [_response(call, results[str(call.get("id"))]) for call in calls])
+            case "tool":
+                raise Unsupported("messages", f"'messages[{at - 1}]' is a tool message without a tool call before it.")
+            case role:
+                raise Unsupported("messages", f"Google knows no role '{str(role)[:40]}'.")
+    if not contents:  # a system message alone is a prompt all the same
+        contents, system = [{"role": "user", "parts": [{"text": text} for text in system] or [{"text": " "}]}], []
+    return system, contents
+
+
+def _add(contents: list[Json], role: str, parts: list[Json]) -> None:
+    if not parts:
+        return
+    if contents and contents[-1]["role"] == role:
+        contents[-1]["parts"].extend(parts)
+    else:
+        contents.append({"role": role, "parts": parts})
+
+
+def _said(message: Json, where: str, needs_signatures: bool) -> list[Json]:
+    """What the model said and called before, with the signatures it gave."""
+    parts: list[Json] = [_part(part, where) for part in chat.parts_of(message.get("content"), where)]
+    if parts and (signature := _signature_of(message)):
+        parts[-1]["thoughtSignature"] = signature
+    for number, call in enumerate(chat.calls_of(message)):
+        function = call["function"]
+        part: Json = {"functionCall": {"name": function["name"], "args": chat.arguments_of(function)}}
+        signature = _signature_of(call) or chat.signature_in(call.get("id"))
+        if signature is None and needs_signatures and number == 0:  # only the first of parallel calls carries one
+            signature = FOREIGN_SIGNATURE
         if signature is not None:
             part["thoughtSignature"] = signature
-        first = False
         parts.append(part)
     return parts
 
 
-def _arguments(text: Any, index: int) -> Json:
-    if not text:
-        return {}
-    try:
-        value = msgspec.json.decode(text) if isinstance(text, str) else text
-    except msgspec.DecodeError:
-        raise Malformed(f"messages[{index}].tool_calls", "a tool call's arguments must be JSON") from None
-    return value if isinstance(value, dict) else {"value": value}
-
-
-def _result(message: Json, names: dict[str, str]) -> Json:
-    call_id = str(message.get("tool_call_id") or "")
-    name = names.get(call_id) or message.get("name") or "function"
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    try:
-        value = msgspec.json.decode(content) if isinstance(content, str) else content
-    except msgspec.DecodeError:
-        value = content
-    return {"functionResponse": {"name": name, "response": value if isinstance(value, dict) else {"result": value}}}
-
-
-def _parts(content: Any, index: int) -> list[Json]:
-    if isinstance(content, str):
-        return [{"text": content}]
-    if content is None:
-        return [{"text": ""}]
-    if not isinstance(content, list):
-        raise Malformed(f"messages[{index}].content", "content must be a string or an array of parts")
-    return [_part(part, f"messages[{index}].content[{place}]") for place, part in enumerate(content)]
-
-
-def _part(part: Any, where: str) -> Json:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind in ("text", "refusal"):
-        return {"text": str(part.get(kind) or "")}
-    if kind == "image_url":
-        image = part.get("image_url")
-        return _media(str(image.get("url") if isinstance(image, dict) else image), where, "image/jpeg")
-    if kind == "input_audio":
-        audio = part.get("input_audio") or {}
-        return {"inlineData": {"mimeType": f"audio/{audio.get('format', 'wav')}", "data": audio.get("data", "")}}
-    if kind == "file":
-        data = (part.get("file") or {}).get("file_data")
-        if not data:
-            raise Unsupported(where, "only files given inline (file_data) can be sent to Gemini")
-        return _media(str(data), where, "application/pdf")
-    raise Unsupported(where, f"a content part of type {kind!r} can't be expressed for Gemini")
-
-
-def _media(url: str, where: str, default: str) -> Json:
-    """A data: URL inline; a http(s) one by reference, which Gemini fetches itself."""
-    if url.startswith("data:"):
-        head, _, data = url[5:].partition(",")
-        if not head.endswith(";base64"):
-            raise Malformed(where, "a data: URL must be base64")
-        try:
-            base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError):
-            raise Malformed(where, "the data: URL is not valid base64") from None
-        return {"inlineData": {"mimeType": head.removesuffix(";base64") or default, "data": data}}
-    if url.startswith(("http://", "https://")):
-        kind, _ = mimetypes.guess_type(url.partition("?")[0])
-        return {"fileData": {"mimeType": kind or default, "fileUri": url}}
-    raise Malformed(where, "a URL must start with https:// or data:")
-
-
-def _signature_of(thing: Json) -> str | None:
-    google = (thing.get("extra_content") or {}).get("google") or {}
-    signature = google.get("thought_signature")
+def _signature_of(holder: Json) -> str | None:
+    extra = holder.get("extra_content")
+    google = extra.get("google") if isinstance(extra, dict) else None
+    signature = google.get("thought_signature") if isinstance(google, dict) else None
     return signature if isinstance(signature, str) and signature else None
 
 
-def signature_in(call_id: str) -> str | None:
-    """The signature carried in a tool call's id (see google_answer.call_id)."""
-    _, mark, tail = call_id.partition(SIGNATURE_MARK)
-    return tail.replace("-", "+").replace("_", "/") + "=" * (-len(tail) % 4) if mark and tail else None
+def _results(messages: list[Json], at: int) -> tuple[dict[str, Json], int]:
+    """The tool messages from `at` on, by the id they answer, and where they end."""
+    results: dict[str, Json] = {}
+    while at < len(messages) and messages[at].get("role") == "tool":
+        results[str(messages[at].get("tool_call_id"))] = messages[at]
+        at += 1
+    return results, at
+
+
+def _response(call: Json, result: Json) -> Json:
+    """Gemini takes objects only: a result that is one goes as it is, any other as its `result`."""
+    text = chat.text_of(result.get("content"), "messages")
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        value = text
+    response = value if isinstance(value, dict) else {"result": value}
+    return {"functionResponse": {"name": call["function"]["name"], "response": response}}
+
+
+def _part(part: Json, where: str) -> Json:
+    match part.get("type"):
+        case "text":
+            return {"text": part["text"]}
+        case "image_url":
+            image = part.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            return _media(url, where, "image/jpeg")
+        case "input_audio":
+            audio = part.get("input_audio") or {}
+            return {"inlineData": {"mimeType": f"audio/{audio.get('format', 'wav')}", "data": audio.get("data", "")}}
+        case "file" if isinstance(part.get("file"), dict) and part["file"].get("file_data"):
+            return _media(part["file"]["file_data"], where, "application/pdf")
+        case kind:
+            raise Unsupported(
+                "messages", f"'{where}' has a part of the type '{str(kind)[:40]}', which Google can't take."
+            )
+
+
+def _media(url: object, where: str, otherwise: str) -> Json:
+    """`data:` goes inline; a web address goes as one, for Google to fetch: the gateway itself never does."""
+    if isinstance(url, str) and url[:5].lower() == "data:":
+        kind, data = chat.data_url(url, where)
+        return {"inlineData": {"mimeType": kind or otherwise, "data": data}}
+    if isinstance(url, str) and url.startswith(("https://", "http://", "gs://")):
+        kind = mimetypes.guess_type(urlsplit(url).path)[0] or otherwise
+        return {"fileData": {"fileUri": url, "mimeType": kind}}
+    raise Unsupported("messages", f"'{where}' must be a data: or an https: URL.")

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.ledger import Usage
 from gateway.providers import failures, sse
+from gateway.providers.chat_request import without_signatures
 from gateway.providers.provider import Answer, Ask, Failure, UpstreamRequest
 
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
@@ -67,6 +68,7 @@ class OpenAI:
         fields = dict(ask.fields)
         fields["model"] = _encode(ask.model)
         if ask.endpoint == "chat":
+            fields["messages"] = without_signatures(fields["messages"])
             if ask.stream:
                 fields["stream_options"] = _with_usage_asked(fields.get("stream_options"))
             if ask.max_tokens_cap is not None:
