@@ -31,7 +31,7 @@ from gateway.limits.redis import RedisCoordinator
 from gateway.limits.shares import Shares
 from gateway.logbook import Logbook
 from gateway.metrics import Metrics
-from gateway.providers import google, openai
+from gateway.providers import anthropic, google, openai
 from gateway.providers.provider import Adapter, Endpoint
 from gateway.proxy.call import Plane
 from gateway.proxy.serve import serve
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 HOUSEKEEPING_S = 600.0
 FLUSH_S = 10.0
-ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER, "google": google.ADAPTER}
+ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER, "google": google.ADAPTER, "anthropic": anthropic.ADAPTER}
 CALL_PATHS: dict[str, Endpoint] = {
     "/v1/chat/completions": "chat",
     "/chat/completions": "chat",

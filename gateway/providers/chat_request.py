@@ -137,6 +137,15 @@ def calls_of(message: Json) -> list[Json]:
     return calls
 
 
+def results_from(messages: list[Json], at: int) -> tuple[dict[str, Json], int]:
+    """The tool messages from `at` on, by the id they answer, and where they end."""
+    results: dict[str, Json] = {}
+    while at < len(messages) and messages[at].get("role") == "tool":
+        results[str(messages[at].get("tool_call_id"))] = messages[at]
+        at += 1
+    return results, at
+
+
 def require_paired(calls: list[Json], results: Mapping[str, Json]) -> None:
     """Every call has its result and every result its call. Raises Unsupported, as OpenAI refuses the same history."""
     ids = [str(call.get("id")) for call in calls]
@@ -171,6 +180,12 @@ def signature_in(call_id: object) -> str | None:
         return None
     text = match.group(2).replace("-", "+").replace("_", "/")
     return text + "=" * (-len(text) % 4)
+
+
+def bare_id(call_id: str) -> str:
+    """The id without a signature."""
+    match = _SIGNED_ID.match(call_id)
+    return match.group(1) if match else call_id
 
 
 def without_signatures(messages: bytes) -> bytes:

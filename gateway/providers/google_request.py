@@ -166,7 +166,7 @@ def _conversation(messages: list[Json], needs_signatures: bool) -> tuple[list[st
             case "assistant":
                 calls = chat.calls_of(message)
                 _add(contents, "model", _said(message, where, needs_signatures))
-                results, at = _results(messages, at)
+                results, at = chat.results_from(messages, at)
                 chat.require_paired(calls, results)
                 _add(contents, "user", [_response(call, results[str(call.get("id"))]) for call in calls])
             case "tool":
@@ -209,15 +209,6 @@ def _signature_of(holder: Json) -> str | None:
     google = extra.get("google") if isinstance(extra, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
     return signature if isinstance(signature, str) and signature else None
-
-
-def _results(messages: list[Json], at: int) -> tuple[dict[str, Json], int]:
-    """The tool messages from `at` on, by the id they answer, and where they end."""
-    results: dict[str, Json] = {}
-    while at < len(messages) and messages[at].get("role") == "tool":
-        results[str(messages[at].get("tool_call_id"))] = messages[at]
-        at += 1
-    return results, at
 
 
 def _response(call: Json, result: Json) -> Json:
