@@ -47,7 +47,7 @@ def chat_body(ask: Ask) -> Json:
 
 def _sampling(model: str, fields: Json) -> Json:
     """Newer models take no sampling parameters, and the API's own types have none any more: 1 is what they do anyway."""
-    given = {name: fields[name] for name in ("temperature", "top_p", "top_k") if name in fields}
+    given: Json = {name: fields[name] for name in ("temperature", "top_p", "top_k") if name in fields}
     if not _SAMPLED.match(model):
         for name in (name for name, value in given.items() if value != 1 or name == "top_k"):
             raise Unsupported(name, f"Anthropic's model '{model}' takes no '{name}'.")
