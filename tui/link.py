@@ -45,22 +45,30 @@ class Link:
         self.last_answer = 0.0
         self.next_try = 0.0
         self.failures = 0
+        self._closed = False
+        self._clients: list[Client] = []
         self._local = threading.local()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="gateway")
 
     def close(self) -> None:
+        """Lets go of the connections; what is still being asked is given up."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients:
+            client.close()
 
     def client(self) -> Client:
         """This thread's client."""
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
             client = self._local.client = self.connect()
+            self._clients.append(client)
         return client
 
     def ask(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int = 0) -> None:
         """Runs `ask` in a thread; `target` gets Arrived or Failed."""
-        self._threads.submit(self._run, target, what, ask, ticket)
+        if not self._closed:
+            self._threads.submit(self._run, target, what, ask, ticket)
 
     def change(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int = 0) -> None:
         """Like `ask`, for what changes something: held when the gateway is away."""
@@ -71,12 +79,19 @@ class Link:
 
     def _run(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int) -> None:
         begun = time.perf_counter()
+        client = self.client()
         try:
-            data = ask(self.client())
+            data = ask(client)
         except Exception as error:  # whatever it is, it belongs on the screen and not in a dead thread
+            if self._closed:
+                client.close()
+                return
             self.failed(error)
             target.post_message(Failed(what, error, ticket))
         else:
+            if self._closed:
+                client.close()
+                return
             self.answered((time.perf_counter() - begun) * 1000)
             target.post_message(Arrived(what, data, ticket))
 

@@ -136,12 +136,25 @@ class Wire:
 class EventStream:
     """Server-sent events on a connection of their own. `close` may be called from another thread and ends the reading at once."""
 
-    def __init__(self, wire: Wire, path: str, query: Mapping[str, Any], last_id: str = "") -> None:
-        self._connection = wire.connection(HEARTBEAT_S)
+    def __init__(
+        self,
+        wire: Wire,
+        path: str,
+        query: Mapping[str, Any],
+        last_id: str = "",
+        *,
+        body: Any = None,
+        timeout_s: float = HEARTBEAT_S,
+    ) -> None:
+        """With a `body` it is a POST: a streamed completion is read the same way."""
+        self._connection = wire.connection(timeout_s)
         self.closed = False
         headers = wire.headers({"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})})
+        payload = None if body is None else msgspec.json.encode(body)
+        if payload is not None:
+            headers["content-type"] = "application/json"
         try:
-            self._connection.request("GET", wire.target(path, query), headers=headers)
+            self._connection.request("GET" if payload is None else "POST", wire.target(path, query), payload, headers)
             self._response = self._connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
@@ -149,11 +162,19 @@ class EventStream:
         if self._response.status != 200:
             raw = self._response.read()
             self._connection.close()
-            raise refusal(self._response.status, raw, "")
+            raise refusal(self._response.status, raw, self._response.getheader("x-request-id") or "")
         self._url = wire.url
+        self.headers = {name.lower(): value for name, value in self._response.getheaders()}
 
     def events(self) -> Iterator[tuple[str, str, bytes]]:
         """(event, id, data) as they come; data lines joined by a newline. Ends when closed; raises Unreachable when it breaks off."""
+        try:
+            yield from self._events()
+        finally:
+            self._response.close()
+            self._connection.close()
+
+    def _events(self) -> Iterator[tuple[str, str, bytes]]:
         rest = b""
         event, ident = "message", ""
         data: list[bytes] = []

@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.themes import Palette
+from tui.widgets.bound import bindings
 from tui.widgets.line import Line, fit_line, width_of
 from tui.widgets.marks import plain_signs
 
@@ -141,6 +142,8 @@ class Panel(Painted, can_focus=True):
 class TextPanel(Panel):
     """A frame around ready-made lines; scrolls when there are more than fit."""
 
+    BINDINGS = bindings("list")
+
     def __init__(
         self,
         title: str = "",
@@ -169,6 +172,18 @@ class TextPanel(Panel):
         if below > 0 and y == self.inner_height - 1 and self.can_focus:
             return [(f"… {below + 1} more lines, j shows them", "dim")], None
         return self.lines[index], None
+
+    def action_move(self, by: int) -> None:
+        self.scroll_lines(by)
+
+    def action_page(self, by: int) -> None:
+        self.scroll_lines(by * max(1, self.inner_height - 1))
+
+    def action_edge(self, end: int) -> None:
+        self.scroll_lines(len(self.lines) if end else -len(self.lines))
+
+    def action_open(self) -> None:
+        """Text has nothing to open; enter is taken so that it does not run something else."""
 
     def scroll_lines(self, by: int) -> None:
         self.top = max(0, min(self.top + by, len(self.lines) - self.inner_height))

@@ -1,0 +1,223 @@
+"""One call on the whole screen: summary, bodies, attribution, the record."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from gateway.admin.schema import LogDetail
+from tui import figures
+from tui.location import Location
+from tui.screens import call_lines
+from tui.screens.logs import Logs
+from tui.screens.view import View, as_json
+from tui.widgets.bound import bindings
+from tui.widgets.line import Line, wrapped
+from tui.widgets.panel import Bar, TextPanel
+
+TABS = ("Summary", "Request", "Response", "Attribution", "Raw JSON")
+
+
+class Detail(View):
+    """Why the call went where it went, what each attempt did, where the time went, and what it cost, as arithmetic.
+
+    n and p walk the filtered list it was opened from; esc goes back to it, with place and filter kept.
+    """
+
+    scope = "detail"
+    BINDINGS = bindings("detail")
+    DEFAULT_CSS = """
+    Detail #halves { height: 1fr; min-height: 14; }
+    Detail #summary { width: 48%; }
+    Detail #route { width: 52%; }
+    Detail #timings { height: 12; }
+    Detail #whole { height: 1fr; }
+    Detail.compact #halves, Detail.compact #timings { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.call: LogDetail | None = None
+        self.tab = 1
+        self.trouble = ""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="halves"):
+            yield TextPanel("Summary", id="summary", focusable=True)
+            yield TextPanel("Route and attempts", id="route", focusable=True)
+        yield TextPanel("Timings", id="timings")
+        yield TextPanel("", id="whole", focusable=True)
+        yield Bar(id="detail-tabs")
+
+    def visit(self, place: Location) -> None:
+        self.place = place
+        if self.call is None or place.object not in (self.call.call_id, self.call.request_id):
+            self.call = None
+            self.tab = 1
+        self.trouble = ""
+        self._draw()
+        super().visit(place)
+
+    def load(self) -> None:
+        ident = self.place.object
+        self.ask("call", lambda client: client.log(ident))
+
+    def arrived_call(self, data: LogDetail) -> None:
+        self.call = data
+        self._draw()
+
+    def failed_call(self, error: Exception) -> None:
+        self.trouble = self.optyx.described(error)
+        self._draw()
+        self.failed("call", error)
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    @property
+    def is_split(self) -> bool:
+        return self.tab == 1 and self.app.size.width >= 100 and self.app.size.height >= 30
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        self.query_one("#halves").display = self.is_split
+        self.query_one("#timings").display = self.is_split
+        self.query_one("#whole").display = not self.is_split
+        self.query_one("#detail-tabs", Bar).set_line(self._tabs())
+        self.call_after_refresh(self._fill)
+
+    def _tabs(self) -> Line:
+        line: Line = [(" ", "")]
+        for number, name in enumerate(TABS, 1):
+            if number == self.tab:
+                line += [(f"[{number} {name}]", "tab"), ("  ", "")]
+            else:
+                line += [(str(number), "key"), (f" {name}  ", "")]
+        return line
+
+    def _fill(self) -> None:
+        whole = self.query_one("#whole", TextPanel)
+        call = self.call
+        if call is None:
+            waiting: list[Line] = [[("✖ ", "bad"), (self.trouble, "")]] if self.trouble else [[("Loading…", "dim")]]
+            for panel in self.query(TextPanel):
+                panel.set_lines(waiting)
+            return
+        if self.is_split:
+            left, right = self.query_one("#summary", TextPanel), self.query_one("#route", TextPanel)
+            left.set_lines(
+                [
+                    *call_lines.summary(call, left.inner_width),
+                    [],
+                    [("USAGE AND COST", "head")],
+                    *call_lines.usage(call, left.inner_width),
+                ]
+            )
+            right.set_lines([[("WHY THIS ROUTE", "head")], *call_lines.route(call, right.inner_width)])
+            timings = self.query_one("#timings", TextPanel)
+            timings.set_lines(call_lines.waterfall(call, timings.inner_width))
+            return
+        whole.set_title(TABS[self.tab - 1])
+        whole.set_lines(self._lines(call, whole.inner_width), keep_place=False)
+        if self.app.focused is None or not self.app.focused.display:
+            whole.focus()
+
+    def _lines(self, call: LogDetail, width: int) -> list[Line]:
+        if self.tab == 1:
+            return [
+                *call_lines.summary(call, width),
+                *([], [("ROUTE", "head")], *call_lines.route(call, width)),
+                *([], [("TIMINGS", "head")], *call_lines.waterfall(call, width)),
+                *([], [("USAGE AND COST", "head")], *call_lines.usage(call, width)),
+            ]
+        if self.tab == 2:
+            return call_lines.body(call.request_body, width)
+        if self.tab == 3:
+            return call_lines.body(call.response_body, width)
+        if self.tab == 4:
+            rows = [(name, str(value), "") for name, value in sorted((call.details or {}).items())]
+            known = [
+                ("worker", call.worker_id, ""),
+                ("gateway", call.gateway_version, ""),
+                ("call id", call.call_id, ""),
+                ("at", call.created_at, ""),
+            ]
+            return call_lines.pairs([*known, *rows], width, 18)
+        return [line for row in as_json(call).splitlines() for line in wrapped(row, width)]
+
+    # Acting
+
+    def action_tab(self, number: int) -> None:
+        self.tab = number
+        self._draw()
+
+    def action_step(self, by: int) -> None:
+        logs = self.optyx.views.get("logs")
+        ident = logs.step(by) if isinstance(logs, Logs) else None
+        if ident is None:
+            self.optyx.say("That is the end of the filtered list.", "warning")
+            return
+        place = Location("detail", object=ident, filter=self.place.filter)
+        self.optyx.history.amend(place)
+        self.place = place
+        self.load()
+        self.optyx.redraw_chrome()
+
+    def action_replay(self) -> None:
+        self.optyx.go(Location("playground", object=self.place.object))
+
+    def action_go_key(self) -> None:
+        if self.call is not None:
+            self.optyx.go(Location("keys", project=self.call.project, object=self.call.key_id))
+
+    def action_go_project(self) -> None:
+        if self.call is not None:
+            self.optyx.go(Location("projects", object=self.call.project))
+
+    def action_pager(self) -> None:
+        """Through a file of our own (0600) that is removed afterwards."""
+        captured = self.call and (self.call.request_body if self.tab != 3 else self.call.response_body)
+        text = captured.text if captured else None
+        if not text:
+            self.optyx.say("No body was captured for this call.", "warning")
+            return
+        with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="optyx-", delete=False) as file:
+            file.write(text)
+        try:
+            with self.app.suspend():
+                subprocess.run([*shlex.split(os.environ.get("PAGER", "less")), file.name], check=False)
+        finally:
+            os.unlink(file.name)
+
+    def back(self) -> bool:
+        if self.tab != 1:
+            self.action_tab(1)
+            return True
+        return False
+
+    def status(self) -> Line:
+        call = self.call
+        if call is None:
+            return [(self.place.object, "dim")]
+        return [
+            (call.created_at[:19].replace("T", " "), "dim"),
+            ("   p ◂ list ▸ n   ", "dim"),
+            (figures.ago(call.created_at), ""),
+        ]
+
+    def copies(self) -> list[tuple[str, str]]:
+        if self.call is None:
+            return []
+        ident = self.call.request_id
+        return [
+            ("Id", ident),
+            ("JSON", as_json(self.call)),
+            ("CLI", f"optyx logs get {ident}"),
+            ("curl", f'curl -H "authorization: Bearer $OPTYX_ADMIN_TOKEN" {self.optyx.url}/admin/v1/logs/{ident}'),
+        ]

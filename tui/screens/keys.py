@@ -1,0 +1,443 @@
+"""The keys of a project, or of all: made, shown once, rotated, disabled, revoked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from gateway.admin.schema import Changed, Key, NewKey, Project
+from tui import figures
+from tui.calls import Client
+from tui.location import Location
+from tui.screens.call_lines import pairs
+from tui.screens.secret import ShownOnce
+from tui.screens.view import View, as_json
+from tui.widgets.bound import bindings
+from tui.widgets.dialogs import TypeName
+from tui.widgets.form import Field, Form
+from tui.widgets.grid import Column, GridTable
+from tui.widgets.line import Line, Span
+from tui.widgets.marks import gauge, gauge_style, sparkline, state
+from tui.widgets.panel import TextPanel
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+
+GRACES = {"none": 0, "1h": 3600, "24h": 86_400, "72h": 259_200}
+
+
+def _state(one: Key) -> Span:
+    text, style = state(one.status)
+    if one.status == "grace" and one.grace_until:
+        text += " " + figures.until(one.grace_until).removeprefix("in ")
+    return text, style
+
+
+def _expires(one: Key) -> Span:
+    at = figures.parsed(one.expires_at)
+    if at is None:
+        return ("rotation", "dim") if one.status == "grace" else ("never", "dim")
+    soon = figures.until(one.expires_at)
+    is_soon = soon.startswith("in ") and (not soon.endswith("d") or int(soon[3:-1]) <= 7)
+    return (f"{soon} ▲", "warn") if is_soon else (figures.day(one.expires_at), "dim" if "ago" in soon else "")
+
+
+def _spend(one: Key) -> Line:
+    if one.budget is None or not one.budget.amount_nusd:
+        return [(figures.dollars(one.cost_nusd), "")]
+    share = one.budget.spent_nusd / one.budget.amount_nusd
+    amounts = f"{figures.dollars(one.budget.spent_nusd, 2)}/{figures.dollars(one.budget.amount_nusd, 0)}"
+    return [(f"{amounts:14} ", ""), *gauge(share, 8, gauge_style(share))]
+
+
+COLUMNS: list[Column[Key]] = [
+    Column("NAME", 14, lambda one: (one.name, "strong"), lambda one: one.name, grow=True),
+    Column("PUBLIC ID", 12, lambda one: (one.public_id, "dim"), lambda one: one.public_id, "left", 4),
+    Column("STATUS", 13, _state, lambda one: one.status),
+    Column("CREATED", 10, lambda one: (figures.day(one.created_at), "dim"), lambda one: one.created_at, "left", 5),
+    Column("EXPIRES", 11, _expires, lambda one: one.expires_at),
+    Column("LAST USED", 11, lambda one: (figures.ago(one.last_used_at), ""), lambda one: one.last_used_at, "right"),
+    Column(
+        "REQ 24H",
+        7,
+        lambda one: (figures.count(one.requests_24h or None), ""),
+        lambda one: one.requests_24h,
+        "right",
+        3,
+    ),
+    Column("SPEND/LIMIT", 23, _spend, lambda one: one.cost_nusd, "left", 2),
+    Column(
+        "MODELS",
+        8,
+        lambda one: ("project" if one.allowed_models is None else f"{len(one.allowed_models)} only", "dim"),
+        None,
+        "left",
+        5,
+    ),
+]
+
+
+class Keys(View):
+    """A key proves a project. Its secret is shown once, when it is made or rotated; the gateway keeps only a hash of it.
+
+    d disables or enables at once (undo with u), r gives a new secret while the old one works on for a grace period, x revokes for ever.
+    """
+
+    scope = "keys"
+    every_s = 5.0
+    BINDINGS = bindings("keys")
+    DEFAULT_CSS = """
+    Keys #key-rows { height: 1fr; min-height: 8; }
+    Keys #below { height: 15; }
+    Keys #key { width: 60%; }
+    Keys #what { width: 40%; }
+    Keys.compact #below { height: 7; }
+    Keys.compact #key { width: 100%; }
+    Keys.compact #what { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.doing = ""
+        self.projects: list[Project] = []
+
+    def compose(self) -> ComposeResult:
+        yield GridTable(
+            COLUMNS, lambda one: one.id, title="Keys", aside="space mark   S sort", id="key-rows", markable=True
+        )
+        with Horizontal(id="below"):
+            yield TextPanel(id="key")
+            yield TextPanel("What you can do", id="what")
+
+    def on_mount(self) -> None:
+        self.rows.wait_lines = [[("Loading keys…", "dim")]]
+        self.rows.empty = [
+            [
+                ("No keys yet.", "strong"),
+                (" A key lets a program call the gateway as this project. Press ", ""),
+                ("n", "key"),
+                (" to make one.", ""),
+            ]
+        ]
+        self.query_one("#what", TextPanel).set_lines(_WHAT)
+        self.on_resize()
+
+    @property
+    def rows(self) -> GridTable[Key]:
+        return self.query_one("#key-rows", GridTable)
+
+    def on_resize(self) -> None:
+        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+
+    def visit(self, place: Location) -> None:
+        if place.project != self.place.project:
+            self.rows.marked.clear()
+            self.rows.is_loaded = False
+            self.rows.set_rows([])
+            self.rows.is_loaded = False
+        if not place.project and place.object:
+            place = Location("keys", project="", object="", filter=place.object)
+        super().visit(place)
+        self.rows.set_words(place.filter)
+
+    def load(self) -> None:
+        project = self.place.project
+
+        def fetch(client: Client) -> tuple[list[Project], list[Key]]:
+            projects = client.projects()
+            slugs = [project] if project else [one.slug for one in projects if one.status == "active"][:50]
+            keys = [key for slug in slugs for key in client.keys(slug)]
+            return projects, keys
+
+        self.ask("keys", fetch)
+
+    def arrived_keys(self, data: tuple[list[Project], list[Key]]) -> None:
+        self.projects, keys = data
+        self.optyx.project_names = [one.slug for one in self.projects]
+        first = not self.rows.is_loaded
+        self.rows.set_rows(keys)
+        of = f" of {self.place.project}" if self.place.project else " of all projects"
+        self.rows.set_title(f"Keys{of} ({len(keys)})")
+        if first and self.place.object:
+            self.rows.select(self.place.object)
+        self._draw()
+
+    def on_grid_table_moved(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        panel = self.query_one("#key", TextPanel)
+        one = self.rows.current
+        panel.set_title(one.name if one else "")
+        panel.set_lines(_lines(one, panel.inner_width, self.has_class("compact")) if one else [])
+
+    def set_filter(self, text: str) -> None:
+        self.rows.set_words(text)
+
+    # Acting
+
+    def on_grid_table_opened(self) -> None:
+        self.action_logs()
+
+    def action_logs(self) -> None:
+        one = self.rows.current
+        if one is not None:
+            self.optyx.go(Location("logs", filter=f"key:{one.name}"))
+
+    def action_playground(self) -> None:
+        one = self.rows.current
+        self.optyx.go(Location("playground", project=one.project if one else self.place.project))
+
+    def action_limits(self) -> None:
+        one = self.rows.current
+        if one is not None:
+            self.optyx.go(Location("limits", filter=one.name))
+
+    def action_new(self) -> None:
+        self._form(None)
+
+    def action_new_like(self) -> None:
+        self._form(self.rows.current)
+
+    def _form(self, like: Key | None) -> None:
+        slugs = [one.slug for one in self.projects if one.status == "active"]
+        if not slugs:
+            self.optyx.say("Make a project first: 3, then n.", "warning")
+            return
+        project = self.place.project or (like.project if like else slugs[0])
+        models = ", ".join(like.allowed_models or []) if like else ""
+        fields = [
+            *([] if self.place.project else [Field("project", "Project", project, choices=slugs[:6])]),
+            Field(
+                "name",
+                "Name",
+                f"{like.name}-2" if like else "",
+                "who or what uses it",
+                lambda text: "" if text else "needed",
+            ),
+            Field("expires", "Expires", "90d", choices=("30d", "90d", "365d", "never")),
+            Field("models", "Models", models, "empty: the project's; or a list like gpt-6*, gemini-4-argon"),
+            Field("rpm", "Requests/min", str(like.rpm or "") if like else "", "empty: the project's", whole_or_none),
+            Field("budget", "Budget $/month", "", "empty: the project's", money_or_none),
+        ]
+
+        def given(answers: dict[str, str] | None) -> None:
+            if answers:
+                make_key(self.optyx, answers.get("project") or project, answers)
+
+        self.app.push_screen(
+            Form(
+                f"New key for {project if self.place.project else '…'}", fields, "create", ["The secret is shown once."]
+            ),
+            given,
+        )
+
+    def arrived_made(self, data: NewKey) -> None:
+        """Shown at once and then forgotten: the list that follows never has it."""
+        self.load()
+        if data.key is None:
+            self.optyx.say(f"{data.name} was made already; its secret is gone. Rotate it to get a new one.", "warning")
+            return
+        self.app.push_screen(ShownOnce(data))
+
+    def action_rotate(self) -> None:
+        one = self.rows.current
+        if one is None or one.status in ("revoked", "expired"):
+            self.optyx.say("That key can't be rotated.", "warning")
+            return
+        fields = [Field("grace", "Old secret works for", "24h", choices=tuple(GRACES))]
+        notes = [
+            f"{one.name} gets a new secret, shown once. Last used {figures.ago(one.last_used_at)}, {one.requests_24h:,} calls in 24 h."
+        ]
+
+        def given(answers: dict[str, str] | None) -> None:
+            if answers:
+                grace = GRACES[answers["grace"]]
+                self.change("made", lambda client: client.rotate_key(one.id, grace))
+
+        self.app.push_screen(Form(f"Rotate {one.name}", fields, "rotate", notes), given)
+
+    def action_disable(self) -> None:
+        chosen = [one for one in self.rows.chosen() if one.status not in ("revoked", "expired")]
+        if not chosen:
+            return
+        enable = all(one.status == "disabled" for one in chosen)
+        verb = "enable" if enable else "disable"
+        names = ", ".join(one.name for one in chosen)
+
+        def act() -> None:
+            self.doing = f"{verb}d {names}"
+            self.rows.marked.clear()
+            idents = [one.id for one in chosen]
+
+            def switch(client: Client) -> Changed:
+                last = Changed()
+                for ident in idents:
+                    last = client.switch_key(ident, enable)
+                return last
+
+            self.change("changed", switch)
+
+        if enable:
+            act()
+            return
+        calls = sum(one.requests_24h for one in chosen)
+        used = figures.ago(max((one.last_used_at or "" for one in chosen), default=""), "never")
+        self.optyx.confirm(f"Disable {names}?", [f"It made {calls:,} calls in 24 h, the last {used}."], "disable", act)
+
+    def action_revoke(self) -> None:
+        one = self.rows.current
+        if one is None or one.status == "revoked":
+            return
+        effect = [
+            f"It made {one.requests_24h:,} calls in 24 h. Programs that use it are refused from now on, for ever."
+        ]
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.doing = f"revoked {one.name}"
+                self.change("changed", lambda client: client.revoke_key(one.id))
+
+        self.app.push_screen(TypeName(f"Revoke {one.name} for ever?", effect, one.name, "revoke"), answered)
+
+    def arrived_changed(self, data: Changed) -> None:
+        self.optyx.say(
+            f"{self.doing[:1].upper()}{self.doing[1:]}." + ("" if self.doing.startswith("revoked") else " u undoes.")
+        )
+        if not self.doing.startswith("revoked"):
+            self.optyx.offer_undo(data.audit_id, self.doing)
+        self.load()
+
+    def status(self) -> Line:
+        counts: dict[str, int] = {}
+        for one in self.rows.all_rows:
+            counts[one.status] = counts.get(one.status, 0) + 1
+        said = " ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        return [(f"{len(self.rows.all_rows)} keys", ""), (f": {said}" if said else "", "dim")]
+
+    def copies(self) -> list[tuple[str, str]]:
+        one = self.rows.current
+        if one is None:
+            return [("CLI", "optyx keys create -p PROJECT --name NAME")]
+        return [
+            ("Public id", one.public_id),
+            ("Id", one.id),
+            ("JSON", as_json(one)),
+            ("CLI, show", f"optyx keys get {one.id}"),
+            ("CLI, rotate", f"optyx keys rotate {one.id} --grace 24h"),
+            ("CLI, disable", f"optyx keys disable {one.id}"),
+        ]
+
+    def records(self) -> object:
+        rows = list(self.rows.rows)
+        return lambda client: rows
+
+
+def make_key(app: OptyxApp, project: str, answers: dict[str, str]) -> None:
+    """Asks the gateway for a key; the keys view shows it once."""
+    body: dict[str, Any] = {"name": answers["name"]}
+    if answers.get("expires", "never") != "never":
+        from datetime import timedelta
+
+        from tui import clock
+
+        body["expires_at"] = (
+            f"{clock.moment() + timedelta(days=int(answers['expires'].removesuffix('d'))):%Y-%m-%dT%H:%M:%SZ}"
+        )
+    models = [part.strip() for part in re.split(r"[,\s]+", answers.get("models", "")) if part.strip()]
+    if models:
+        body["allowed_models"] = models
+    limits: dict[str, Any] = {}
+    if answers.get("rpm"):
+        limits["rpm"] = int(answers["rpm"])
+    if answers.get("budget"):
+        limits["budgets"] = [{"amount_usd": answers["budget"], "window": "1mo"}]
+
+    def make(client: Client) -> NewKey:
+        made = client.create_key(project, body)
+        if limits:
+            client.save_limits("key", made.id, limits)
+        return made
+
+    app._view_for("keys").change("made", make)
+
+
+def whole_or_none(text: str) -> str:
+    return "" if not text or (text.isdigit() and int(text) > 0) else "a whole number above 0, or nothing"
+
+
+def money_or_none(text: str) -> str:
+    return "" if not text or re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else "an amount like 25 or 0.50, or nothing"
+
+
+_WHAT: list[Line] = [
+    [("The secret is shown once, when a key is made", "")],
+    [("or rotated. The gateway keeps a hash only.", "")],
+    [],
+    [("r ", "key"), ("rotate: a new secret; the old one works", "")],
+    [("  on for a grace period you choose", "")],
+    [("d ", "key"), ("disable or enable (undo with u, 30 s)", "")],
+    [("x ", "key"), ("revoke for ever (type the key's name)", "")],
+    [("n ", "key"), ("new key   ", ""), ("i ", "key"), ("new key like this", "")],
+    [("l ", "key"), ("its calls   ", ""), ("b ", "key"), ("its limits and budget", "")],
+    [],
+    [("CLI ", "dim"), ("optyx keys rotate KEY --grace 24h", "accent")],
+]
+
+
+def _lines(one: Key, width: int, compact: bool) -> list[Line]:
+    models = "as the project's settings say" if one.allowed_models is None else ", ".join(one.allowed_models)
+    rates = [
+        f"{one.rpm} rpm" if one.rpm else "",
+        f"{figures.count(one.tpm)} tpm" if one.tpm else "",
+        f"{one.concurrency} at once" if one.concurrency else "",
+    ]
+    made = f"made {figures.day(one.created_at)}" + (f" by {one.created_by}" if one.created_by else "")
+    head: Line = [(one.id, "strong"), (f"   {made}", "dim")]
+    if compact:
+        trend: Line = [
+            ("24 h ", "dim"),
+            (sparkline(one.requests_series, 24), "spark"),
+            (f"  {one.requests_24h:,} calls", "dim"),
+        ]
+        return [
+            head,
+            [("models ", "dim"), (models, "")],
+            [("limits ", "dim"), (" ".join(filter(None, rates)) or "project's", "")],
+            trend,
+        ]
+    lines: list[Line] = [
+        head,
+        *pairs(
+            [
+                ("Project", one.project, ""),
+                ("Status", state(one.status)[0], state(one.status)[1]),
+                ("Models", models, ""),
+                ("Limits", " · ".join(filter(None, rates)) or "the project's", ""),
+                ("Expires", figures.minute(one.expires_at, "never"), ""),
+                ("Last used", figures.ago(one.last_used_at), ""),
+                *(
+                    [("Old secret", f"works until {figures.minute(one.grace_until)}", "warn")]
+                    if one.grace_until
+                    else []
+                ),
+            ],
+            width,
+            12,
+        ),
+        [],
+    ]
+    if one.requests_series:
+        lines.append(
+            [
+                ("24 H CALLS  ", "head"),
+                (sparkline(one.requests_series, 24), "spark"),
+                (f"  {one.requests_24h:,}", "dim"),
+            ]
+        )
+    if one.spend_series:
+        lines.append([("24 H SPEND  ", "head"), (sparkline(one.spend_series, 24), "spark")])
+    return lines

@@ -1,0 +1,431 @@
+"""A real call through a real key: limits, routing, record and price are those of any other."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import TextArea
+
+from gateway.admin.schema import LogDetail, Model, NewKey, Project, Tier
+from tui import clock, figures
+from tui.calls import Client
+from tui.location import Location
+from tui.running import Run, recorded
+from tui.screens.secret import snippet
+from tui.screens.view import View
+from tui.widgets.bound import bindings
+from tui.widgets.editor import EditorPanel, Item
+from tui.widgets.line import Line, wrapped
+from tui.widgets.marks import sparkline
+from tui.widgets.panel import TextPanel
+
+FRAMES = 15
+EPHEMERAL = "made for this session ($1, 1 h)"
+TYPED = "typed below"
+
+
+class Playground(View):
+    """Sends a real call as a project's key and shows it as it streams: time to first token, speed, cost, and the route it took.
+
+    The key is one that you type, or one made for this session with a budget of $1 that ends after an hour. Runs are logged, priced and
+    counted like any call. The history lives in memory only.
+    """
+
+    scope = "playground"
+    BINDINGS = bindings("playground")
+    DEFAULT_CSS = """
+    Playground #all { height: 1fr; }
+    Playground #left { width: 42%; height: 1fr; }
+    Playground #right { width: 58%; height: 1fr; }
+    Playground #ask { height: 13; }
+    Playground TextArea { height: 1fr; min-height: 4; border: round $border; background: $background; color: $foreground; padding: 0 1; }
+    Playground TextArea:focus { border: round $accent; }
+    Playground #past { height: 6; }
+    Playground #answers { height: 1fr; }
+    Playground #answer, Playground #answer-2 { width: 1fr; }
+    Playground #meter { height: 10; }
+    Playground.compact #past { display: none; }
+    Playground.compact #meter { height: 7; }
+    Playground.compact #ask { height: 10; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projects: list[Project] = []
+        self.models: list[Model] = []
+        self.tiers: list[Tier] = []
+        self.secrets: dict[str, str] = {}
+        self.runs: list[Run] = []
+        self.past: list[tuple[str, str, str]] = []
+        self.comparing = False
+        self.drawn: tuple[Any, ...] = ()
+        self.making = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="all"):
+            with Vertical(id="left"):
+                yield EditorPanel("Prompt", id="ask")
+                yield TextArea(
+                    "", id="message", soft_wrap=True, show_line_numbers=False, tab_behavior="focus", compact=False
+                )
+                yield TextPanel("History (this session, not stored)", id="past")
+            with Vertical(id="right"):
+                with Horizontal(id="answers"):
+                    yield TextPanel("Answer", id="answer", focusable=True)
+                    yield TextPanel("Answer of the second", id="answer-2", focusable=True)
+                yield TextPanel("Meter", id="meter")
+
+    def on_mount(self) -> None:
+        self.query_one("#answer-2").display = False
+        self.query_one(TextArea).border_title = "Message"
+        self.set_interval(1 / FRAMES, self._paint)
+        self.on_resize()
+        self._draw_answers()
+
+    @property
+    def form(self) -> EditorPanel:
+        return self.query_one("#ask", EditorPanel)
+
+    def on_resize(self) -> None:
+        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+
+    def visit(self, place: Location) -> None:
+        self.place = place
+        self.load()
+        if place.object:
+            ident = place.object
+            self.ask("replay", lambda client: client.log(ident))
+        if not self.form.items:
+            self.form.focus()
+        else:
+            self.query_one(TextArea).focus()
+
+    def load(self) -> None:
+        def fetch(client: Client) -> tuple[list[Project], list[Model], list[Tier]]:
+            return client.projects(), client.models(), client.tiers()
+
+        self.ask("names", fetch)
+
+    def arrived_names(self, data: tuple[list[Project], list[Model], list[Tier]]) -> None:
+        self.projects, self.models, self.tiers = data
+        slugs = [one.slug for one in self.projects if one.status == "active"][:6]
+        if self.form.items:
+            if self.place.project in slugs:
+                self.form.set_value("project", self.place.project)
+            return
+        project = self.place.project if self.place.project in slugs else (slugs[0] if slugs else "")
+        self.form.set_items(
+            [
+                Item("choice", "project", "Project", project, slugs),
+                Item("choice", "way", "Key", EPHEMERAL, (EPHEMERAL, TYPED)),
+                Item("text", "secret", "  typed key", "", secret=True),
+                Item("text", "model", "Model or tier", "fast"),
+                Item("text", "second", "Second model", ""),
+                Item("text", "temperature", "Temperature", ""),
+                Item("text", "max_tokens", "Max tokens", "512"),
+                Item("choice", "stream", "Stream", "yes", ("yes", "no")),
+                Item("text", "system", "System", ""),
+            ]
+        )
+        self.query_one(TextArea).focus()
+
+    def arrived_replay(self, data: LogDetail) -> None:
+        self.form.set_value("model", data.requested_model or data.tier or "fast")
+        if data.request_body and data.request_body.text:
+            self.query_one(TextArea).text = data.request_body.text
+        else:
+            self.optyx.say("Model and project are taken over; the body was not captured.", "warning")
+        if data.project in [one.slug for one in self.projects]:
+            self.form.set_value("project", data.project)
+
+    # Running
+
+    def on_editor_panel_edited(self) -> None:
+        self.form.set_mistakes(self._mistakes())
+        self._draw_status()
+
+    def on_text_area_changed(self) -> None:
+        self._draw_status()
+
+    def _mistakes(self) -> dict[str, str]:
+        mistakes = {}
+        temperature, most = self.form.value("temperature"), self.form.value("max_tokens")
+        if temperature and not re.fullmatch(r"[0-2](\.\d+)?", temperature):
+            mistakes["temperature"] = "a number from 0 to 2, or nothing"
+        if most and not most.isdigit():
+            mistakes["max_tokens"] = "a whole number, or nothing"
+        return mistakes
+
+    def body(self, model: str) -> dict[str, Any]:
+        form = self.form
+        messages = [{"role": "user", "content": self.query_one(TextArea).text}]
+        if form.value("system").strip():
+            messages.insert(0, {"role": "system", "content": form.value("system").strip()})
+        body: dict[str, Any] = {"model": model, "messages": messages}
+        if form.value("temperature"):
+            body["temperature"] = float(form.value("temperature"))
+        if form.value("max_tokens"):
+            body["max_tokens"] = int(form.value("max_tokens"))
+        if form.value("stream") == "yes":
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+    def action_run(self) -> None:
+        if not self.form.items or self._mistakes():
+            self.form.focus()
+            return
+        if not self.query_one(TextArea).text.strip():
+            self.optyx.say("Write a message first.", "warning")
+            self.query_one(TextArea).focus()
+            return
+        if self.optyx.readonly:
+            self.optyx.say("Held: this session is read-only. Not sent.", "warning")
+            return
+        project = self.form.value("project")
+        secret = self.form.value("secret").strip() if self.form.value("way") == TYPED else self.secrets.get(project, "")
+        if secret:
+            self._start(secret)
+        elif self.form.value("way") == TYPED:
+            self.form.go_to("secret")
+            self.form.focus()
+            self.optyx.say("Type a key, or choose the one made for this session.", "warning")
+        elif not self.making:
+            self.making = True
+            until = f"{clock.moment() + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+
+            def make(client: Client) -> NewKey:
+                made = client.create_key(project, {"name": f"playground-{clock.moment():%H%M%S}", "expires_at": until})
+                client.save_limits(
+                    "key",
+                    made.id,
+                    {
+                        "rpm": None,
+                        "tpm": None,
+                        "concurrency": None,
+                        "budgets": [{"amount_usd": "1", "window": "total"}],
+                    },
+                )
+                return made
+
+            self.change("made", make)
+
+    def arrived_made(self, data: NewKey) -> None:
+        self.making = False
+        if data.key:
+            self.secrets[data.project or self.form.value("project")] = data.key
+            self.secrets[self.form.value("project")] = data.key
+            self._start(data.key)
+
+    def failed_made(self, error: Exception) -> None:
+        self.making = False
+        self.failed("made", error)
+
+    def _start(self, secret: str) -> None:
+        models = [self.form.value("model").strip() or "fast"]
+        if self.comparing and self.form.value("second").strip():
+            models.append(self.form.value("second").strip())
+        self.runs = [Run(self.optyx.url, secret, self.body(model)) for model in models]
+        for run in self.runs:
+            run.start()
+        self.query_one("#answer-2").display = len(self.runs) > 1
+        self.query_one("#answer", TextPanel).focus()
+
+    def action_stop(self) -> None:
+        running = [run for run in self.runs if not run.done]
+        if running:
+            for run in running:
+                run.stop()
+            self.optyx.say("Stopped. The gateway records that the client left.")
+        elif isinstance(self.app.focused, TextArea | EditorPanel):
+            self.query_one("#answer", TextPanel).focus()
+        else:
+            self.optyx.call_later(self.optyx.run_action, "back")
+
+    def _paint(self) -> None:
+        if not self.runs or not self.display:
+            return
+        now = tuple(
+            (len(run.text), len(run.reasoning), run.done, run.record is not None, run.error) for run in self.runs
+        )
+        if now == self.drawn and all(run.done for run in self.runs):
+            return
+        for index, run in enumerate(self.runs):
+            if run.done and (index >= len(self.drawn) or not self.drawn[index][2]):
+                self._ended(run)
+        self.drawn = now
+        self._draw_answers()
+
+    def _ended(self, run: Run) -> None:
+        self.past.insert(0, (f"{clock.moment():%H:%M}", run.model, figures.duration(run.first_ms)))
+        if run.request_id:
+            ident = run.request_id
+            what = f"record_{self.runs.index(run)}"
+            self.ask(what, lambda client: recorded(client, ident))
+
+    def arrived_record_0(self, data: LogDetail) -> None:
+        self.runs[0].record = data
+
+    def arrived_record_1(self, data: LogDetail) -> None:
+        self.runs[1].record = data
+
+    def failed_record_0(self, error: Exception) -> None:
+        """A record that is not there yet is no reason to disturb."""
+
+    failed_record_1 = failed_record_0
+
+    # Drawing
+
+    def _draw_answers(self) -> None:
+        for index, name in enumerate(("#answer", "#answer-2")):
+            panel = self.query_one(name, TextPanel)
+            if index >= len(self.runs):
+                if index == 0:
+                    panel.set_lines([[("Write a message and press ", "dim"), ("^r", "key"), (".", "dim")]])
+                continue
+            run = self.runs[index]
+            word = "streaming" if not run.done else "stopped" if run.cancelled else "failed" if run.error else "whole"
+            panel.set_title(f"{run.model} ({word}, {figures.duration(run.elapsed_ms)})")
+            width = panel.inner_width
+            lines: list[Line] = (
+                [*wrapped(run.reasoning[-400:], width, "dim"), []] if run.reasoning and not run.text else []
+            )
+            lines += wrapped(run.text + ("" if run.done else "▌"), width)
+            if run.error:
+                lines += [[], *wrapped(f"✖ {run.error}", width, "bad")]
+            panel.lines = lines
+            panel.top = max(0, len(lines) - panel.inner_height) if not run.done or panel.top else panel.top
+            panel.changed()
+        meter = self.query_one("#meter", TextPanel)
+        meter.set_lines(self._meter(meter.inner_width))
+        rows: list[Line] = [[(at, "dim"), (f"  {model:24}", ""), (first, "dim")] for at, model, first in self.past[:4]]
+        self.query_one("#past", TextPanel).set_lines(rows or [[("no run yet", "dim")]])
+
+    def _meter(self, width: int) -> list[Line]:
+        if not self.runs:
+            return [[("Runs are real calls: logged, priced, counted against the key's budget.", "dim")]]
+        lines: list[Line] = []
+        for run in self.runs:
+            record = run.record
+            provider = run.headers.get("x-optyx-provider") or (record.provider if record else "") or "…"
+            model = run.headers.get("x-optyx-model") or (record.model if record else "") or ""
+            attempts = run.headers.get("x-optyx-attempts", "")
+            overhead = run.headers.get("x-optyx-overhead-ms", "")
+            cached = (run.usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+            cost = figures.cost(record.cost_nusd) if record else ("in a moment…" if run.request_id else figures.NONE)
+            rows: list[tuple[str, Line]] = [
+                (
+                    "ROUTE",
+                    [
+                        (f"{run.model} → {provider}/{model}", ""),
+                        (f"   {attempts} attempt{'s' if attempts != '1' else ''}", "dim"),
+                    ],
+                ),
+                (
+                    "TTFT",
+                    [
+                        (figures.duration(run.first_ms), "strong"),
+                        (f"   gateway overhead {overhead or figures.NONE} ms", "dim"),
+                    ],
+                ),
+                (
+                    "SPEED",
+                    [
+                        (f"{run.tokens_per_s:.0f} tok/s   " if run.tokens_per_s else figures.NONE, "strong"),
+                        (sparkline(run.speeds, min(20, max(1, len(run.speeds)))), "spark"),
+                    ],
+                ),
+                (
+                    "TOKENS",
+                    [(f"in {run.usage.get('prompt_tokens', figures.NONE)}  out {run.tokens_out}  cached {cached}", "")],
+                ),
+                ("COST", [(cost, "strong")]),
+                ("REQUEST", [(run.request_id or figures.NONE, ""), ("   l opens it in the logs", "dim")]),
+            ]
+            lines += [
+                [(f"{name:9}", "head"), *line]
+                for name, line in (rows if len(self.runs) == 1 else [rows[0], rows[1], rows[2], rows[4]])
+            ]
+        return lines
+
+    def _draw_status(self) -> None:
+        self.optyx.redraw_chrome()
+
+    def most_nusd(self) -> int | None:
+        """What a run can cost at most, by the price table; None when a price is unknown."""
+        name = self.form.value("model").strip()
+        tier = next((one for one in self.tiers if one.name == name), None)
+        wanted = tier.targets[0].model if tier and tier.targets else name
+        model = next((one for one in self.models if one.id == wanted), None)
+        if model is None or model.input_nusd is None:
+            return None
+        out = int(self.form.value("max_tokens") or model.max_output_tokens or 0)
+        return (self.tokens_in() * model.input_nusd + out * (model.output_nusd or 0)) // 1_000_000
+
+    def tokens_in(self) -> int:
+        text = self.query_one(TextArea).text + self.form.value("system")
+        return len(text.encode("utf-8", "replace")) // 3 + 8
+
+    # Acting
+
+    def action_compare(self) -> None:
+        if self.app.size.width < 120:
+            self.optyx.say("Two answers side by side need 120 columns.", "warning")
+            return
+        self.comparing = not self.comparing
+        if self.comparing:
+            self.form.go_to("second")
+            self.form.focus()
+        self.query_one("#answer-2").display = self.comparing
+        self.optyx.say("Write the second model; both run with ^r." if self.comparing else "One model again.")
+
+    def action_logs(self) -> None:
+        if self.runs and self.runs[0].request_id:
+            self.optyx.go(Location("detail", object=self.runs[0].request_id))
+
+    def action_clear(self) -> None:
+        self.runs = []
+        self.drawn = ()
+        self.query_one(TextArea).text = ""
+        self._draw_answers()
+        self.query_one(TextArea).focus()
+
+    def back(self) -> bool:
+        if isinstance(self.app.focused, TextArea | EditorPanel):
+            self.query_one("#answer", TextPanel).focus()
+            return True
+        return False
+
+    def next_panel(self, step: int) -> bool:
+        order = [self.form, self.query_one(TextArea), self.query_one("#answer", TextPanel)]
+        at = next((index for index, one in enumerate(order) if one.has_focus), -1)
+        order[(at + step) % len(order)].focus()
+        return True
+
+    def on_unmount(self) -> None:
+        for run in self.runs:
+            run.stop()
+
+    def status(self) -> Line:
+        if not self.form.items:
+            return []
+        most = self.most_nusd()
+        bound = f"at most {figures.cost(most)}" if most is not None else "price unknown"
+        return [
+            (f"about {self.tokens_in()} tokens in · {bound}", ""),
+            ("   runs are real calls: logged, priced, counted", "dim"),
+        ]
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Never the key itself: it leaves by the dialog that made it, or not at all."""
+        return [
+            (f"{kind} snippet", snippet(kind, self.optyx.url, "YOUR_KEY")) for kind in ("curl", "python", "node")
+        ] + [
+            ("CLI", f"optyx chat -m {self.form.value('model') if self.form.items else 'fast'} 'your message'"),
+            ("Answer", self.runs[0].text if self.runs else ""),
+            ("Request id", self.runs[0].request_id if self.runs else ""),
+        ]

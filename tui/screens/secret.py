@@ -1,0 +1,248 @@
+"""The one moment a key's secret is on screen: copy it, write it to a file, try it, and see the first call arrive.
+
+The string lives in this dialog alone. Closing wipes it; leaving without having taken it needs a second `esc`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from gateway.admin.schema import LogRow, NewKey
+from tui import clock, figures
+from tui.messages import Arrived, Failed
+from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.line import Line, ends, fit
+from tui.wire import Unreachable, Wire
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+    from tui.calls import Client
+
+SNIPPETS = ("curl", "python", "node")
+
+
+class ShownOnce(Dialog):
+    WIDTH = 78
+
+    def __init__(self, key: NewKey) -> None:
+        super().__init__()
+        self.key_name, self.key_id, self.project, self.expires = key.name, key.id, key.project, key.expires_at
+        self.secret = key.key or ""
+        self.hidden = os.environ.get("OPTYX_HIDE_SECRETS", "") not in ("", "0")
+        self.taken = ""
+        self.warned = False
+        self.test = ""
+        self.snippet = 0
+        self.first: LogRow | None = None
+        self.asking = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel("New key (shown once)", [])
+
+    @property
+    def optyx(self) -> OptyxApp:
+        return cast("OptyxApp", self.app)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.optyx.secrets_open += 1
+        self.query_one(DialogPanel).focus()
+        self.set_interval(2.0, self._look_for_first)
+        self._draw()
+
+    def on_unmount(self) -> None:
+        self.secret = ""
+        self.optyx.secrets_open -= 1
+
+    def _draw(self) -> None:
+        width = self.text_width()
+        shown = "•" * len(self.secret) if self.hidden else self.secret
+        expires = f"expires {figures.day(self.expires)}" if self.expires else "never expires"
+        rows: list[tuple[str, str, str]] = [
+            ("c", "copy the key", ""),
+            ("e", "copy export line", "export OPENAI_API_KEY=…"),
+            ("s", "copy snippet", f"{SNIPPETS[self.snippet]}  (tab: {SNIPPETS[(self.snippet + 1) % 3]})"),
+            ("w", "write to a file", f"./{self.file_name()}  mode 0600"),
+            ("h", "show" if self.hidden else "hide", ""),
+            ("t", "test it now", self.test),
+        ]
+        lines: list[Line] = [
+            [],
+            ends(
+                [("Key  ", "dim"), (self.key_name, "strong"), (" for project ", "dim"), (self.project, "")],
+                [(expires, "dim")],
+                width,
+            ),
+            [],
+            [(fit(f" {shown} ", min(width, len(shown) + 2)), "field")],
+            [],
+            [("Shown once. The gateway keeps only a hash: close this and it is gone.", "warn")],
+            [],
+            *([(f"[{key}] ", "key"), (fit(word, 20), ""), (detail, _style(detail))] for key, word, detail in rows),
+            [],
+            [("Base URL  ", "dim"), (f"{self.optyx.url}/v1", "accent")],
+            self._first_line(),
+            [],
+        ]
+        if self.warned and not self.taken:
+            lines.append([("▲ Not copied yet. esc again closes and forgets it; any other key stays.", "bad")])
+        else:
+            lines.append(
+                [
+                    (self.taken or "Nothing taken yet.", "good" if self.taken else "dim"),
+                    ("   esc closes and forgets", "dim"),
+                ]
+            )
+        self.query_one(DialogPanel).set_lines(lines)
+
+    def _first_line(self) -> Line:
+        if self.first is None:
+            return [("Waiting for the first call with it…  ", "dim"), ("(none yet)", "dim")]
+        call = self.first
+        style = "good" if call.status < 400 else "bad"
+        sign = "● " if call.status < 400 else "✖ "
+        return [
+            (f"{sign}First call: {call.status}", style),
+            (
+                f"  {call.model or call.requested_model or ''}  first byte {figures.duration(call.ttft_ms or call.latency_ms)}",
+                "",
+            ),
+            (f"  {figures.cost(call.cost_nusd)}", "strong"),
+        ]
+
+    def file_name(self) -> str:
+        safe = "".join(character if character.isalnum() or character in "-_." else "-" for character in self.key_name)
+        return f"{safe.strip('.') or 'optyx'}.key"
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        key = event.key
+        if key in ("escape", "q"):
+            if self.taken or self.warned:
+                self.secret = ""
+                self.dismiss(None)
+                return
+            self.warned = True
+            self._draw()
+            return
+        self.warned = False
+        if key == "c":
+            self._copy(self.secret, "Key")
+        elif key == "e":
+            self._copy(
+                f"export OPENAI_API_KEY={self.secret}\nexport OPENAI_BASE_URL={self.optyx.url}/v1\n", "Export lines"
+            )
+        elif key == "s":
+            self._copy(snippet(SNIPPETS[self.snippet], self.optyx.url, self.secret), "Snippet")
+        elif key == "tab":
+            self.snippet = (self.snippet + 1) % len(SNIPPETS)
+        elif key == "w":
+            self._write()
+        elif key == "h":
+            self.hidden = not self.hidden
+        elif key == "t":
+            self._try()
+        self._draw()
+
+    def _copy(self, text: str, what: str) -> None:
+        from tui.clipboard import NotCopied, copy
+
+        try:
+            said = copy(text, write_terminal=self.optyx._write_terminal)
+        except NotCopied as problem:
+            self.taken = ""
+            self.optyx.say(f"{what} was not copied: {problem}", "error")
+        else:
+            self.taken = f"{what} {said} ({clock.moment():%H:%M:%S})"
+
+    def _write(self) -> None:
+        path = Path(self.file_name())
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(self.secret + "\n")
+        except OSError as error:
+            self.optyx.say(f"Not written: {error.strerror} ({path})", "error")
+        else:
+            self.taken = f"Written to {path.absolute()} (0600)"
+
+    def _try(self) -> None:
+        """`GET /v1/models` with the key, as a program would."""
+        self.test = "…"
+        url, secret = self.optyx.url, self.secret
+        self.optyx.link.ask(self, "test", lambda client: models_of(url, secret))
+
+    def _look_for_first(self) -> None:
+        if self.first is not None or self.asking:
+            return
+        self.asking = True
+        ident = self.key_id
+
+        def look(client: Client) -> LogRow | None:
+            rows = client.logs(key=ident, limit=1).data
+            return rows[0] if rows and rows[0].key_id == ident else None
+
+        self.optyx.link.ask(self, "first", look)
+
+    def on_arrived(self, message: Arrived) -> None:
+        message.stop()
+        if message.what == "test":
+            count, took_ms = message.data
+            self.test = f"● GET /v1/models 200 in {took_ms:.0f} ms, {count} models"
+        else:
+            self.asking = False
+            self.first = message.data
+        self._draw()
+
+    def on_failed(self, message: Failed) -> None:
+        message.stop()
+        self.asking = False
+        if message.what == "test":
+            self.test = f"✖ {message.error}"
+            self._draw()
+
+
+def _style(detail: str) -> str:
+    return "good" if detail.startswith("●") else "bad" if detail.startswith("✖") else "dim"
+
+
+def models_of(url: str, secret: str) -> tuple[int, float]:
+    """How many models the key may call, and how long the answer took in ms. Raises GatewayError, Unreachable."""
+    begun = time.perf_counter()
+    try:
+        wire = Wire(url, secret)
+        answer = wire.send("GET", "/v1/models")
+        wire.close()
+    except http.client.HTTPException as error:
+        raise Unreachable(str(error)) from error
+    return len(answer.body.get("data", [])), (time.perf_counter() - begun) * 1000
+
+
+def snippet(kind: str, url: str, secret: str) -> str:
+    if kind == "python":
+        return (
+            "from openai import OpenAI\n\n"
+            f'client = OpenAI(base_url="{url}/v1", api_key="{secret}")\n'
+            'answer = client.chat.completions.create(model="fast", messages=[{"role": "user", "content": "hello"}])\n'
+            "print(answer.choices[0].message.content)\n"
+        )
+    if kind == "node":
+        return (
+            'import OpenAI from "openai";\n\n'
+            f'const client = new OpenAI({{ baseURL: "{url}/v1", apiKey: "{secret}" }});\n'
+            'const answer = await client.chat.completions.create({ model: "fast", messages: [{ role: "user", content: "hello" }] });\n'
+            "console.log(answer.choices[0].message.content);\n"
+        )
+    return (
+        f"curl {url}/v1/chat/completions -H 'authorization: Bearer {secret}' -H 'content-type: application/json' "
+        """-d '{"model":"fast","messages":[{"role":"user","content":"hello"}]}'\n"""
+    )

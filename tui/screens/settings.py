@@ -1,0 +1,443 @@
+"""A project's settings: the form on the left, on the right what saving would change, refuse and mean."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from typing import Any
+
+import msgspec
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.timer import Timer
+
+from gateway.admin.schema import Changed, Model, Preview, SettingsVersion, Tier
+from gateway.admin.schema import Settings as ProjectSettings
+from tui import figures
+from tui.calls import Client
+from tui.location import Location
+from tui.screens.conflict import Conflict
+from tui.screens.view import View, as_json
+from tui.widgets.bound import bindings
+from tui.widgets.dialogs import Menu
+from tui.widgets.editor import EditorPanel, Item
+from tui.widgets.line import Line, wrapped
+from tui.widgets.panel import TextPanel
+from tui.wire import GatewayError
+
+Loaded = tuple[ProjectSettings, str, list[Model], list[Tier], list[SettingsVersion]]
+FIELDS = ("default_tier", "tiers", "allowed_models", "failover", "capture", "timezone")
+PREVIEW_AFTER_S = 0.4
+
+
+class Settings(View):
+    """What calls of this project may use and where they go. The right side previews: the change, its mistakes, and what of the last
+    24 hours it would have refused. Nothing is saved before ^s and a Y. Undo with u for 30 s; R takes an old version as a new one.
+    """
+
+    scope = "settings"
+    BINDINGS = bindings("settings")
+    DEFAULT_CSS = """
+    Settings #columns { height: 1fr; }
+    Settings #form { width: 52%; height: 1fr; }
+    Settings #review { width: 48%; height: 1fr; }
+    Settings.compact #columns { layout: vertical; }
+    Settings.compact #form { width: 100%; height: 1fr; }
+    Settings.compact #review { width: 100%; height: 7; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base: ProjectSettings | None = None
+        self.etag = ""
+        self.models: list[Model] = []
+        self.tiers: list[Tier] = []
+        self.versions: list[SettingsVersion] = []
+        self.preview: Preview | None = None
+        self.resting: Timer | None = None
+        self.saving: dict[str, Any] = {}
+        self.project = ""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="columns"):
+            yield EditorPanel("Settings", id="form")
+            yield TextPanel("Review before saving", id="review", focusable=True)
+
+    @property
+    def form(self) -> EditorPanel:
+        return self.query_one("#form", EditorPanel)
+
+    def on_resize(self) -> None:
+        self.set_class(self.app.size.width < 100, "compact")
+
+    def visit(self, place: Location) -> None:
+        if place.project != self.project:
+            self.project, self.base, self.preview = place.project, None, None
+        super().visit(place)
+        self.form.focus()
+
+    def load(self) -> None:
+        """Never over what was typed: an open form keeps its text, and saving finds a conflict."""
+        if self.has_unsaved():
+            return
+        project = self.project
+
+        def fetch(client: Client) -> Loaded:
+            settings, etag = client.settings(project)
+            return settings, etag, client.models(), client.tiers(), client.settings_history(project)
+
+        self.ask("settings", fetch)
+
+    def arrived_settings(self, data: Loaded) -> None:
+        self.base, self.etag, self.models, self.tiers, self.versions = data
+        self.preview = None
+        self._fill(self.base)
+
+    def _fill(self, values: ProjectSettings) -> None:
+        allowed = values.allowed_models
+        tiers = ["(gateway)", *(one.name for one in self.tiers if one.name != "embedding")]
+        items = [
+            Item("head", "models-head", "MODELS"),
+            Item("choice", "default_tier", "Default tier", values.default_tier or "(gateway)", tiers),
+        ]
+        for tier in self.tiers:
+            own = (values.tiers or {}).get(tier.name)
+            usual = ", ".join(f"{one.provider}/{one.model}" for one in tier.targets)
+            text = ", ".join(f"{one.provider}/{one.model}" for one in own) if own is not None else ""
+            items.append(Item("text", f"tier:{tier.name}", f"Tier {tier.name}", text, note=usual))
+        items.append(
+            Item(
+                "choice", "mode", "Models allowed", "all" if allowed is None else "only listed", ("all", "only listed")
+            )
+        )
+        known = [one.id for one in self.models]
+        patterns = [name for name in allowed or [] if name not in known]
+        for model in self.models:
+            price = (
+                f"{figures.dollars(model.input_nusd, 2)} / {figures.dollars(model.output_nusd, 2)}"
+                if model.input_nusd is not None
+                else "no price"
+            )
+            items.append(Item("check", f"model:{model.id}", model.id, model.id in (allowed or []), note=price))
+        items.append(Item("text", "patterns", "Patterns", ", ".join(patterns)))
+        items += [
+            Item("head", "ways-head", "WAYS"),
+            Item("choice", "failover", "Failover", "on" if values.failover else "off", ("on", "off")),
+            Item("head", "privacy-head", "PRIVACY AND TIME"),
+            Item("choice", "capture", "Capture bodies", "on" if values.capture else "off", ("off", "on")),
+            Item("text", "timezone", "Time zone", values.timezone or ""),
+        ]
+        self.form.set_items(items, keep_place=True)
+        self._draw()
+
+    # What the form says
+
+    def values(self) -> dict[str, Any]:
+        """The form as the API takes it, every field."""
+        form = self.form
+        names = {item.name for item in form.items}
+        tiers = {
+            name.removeprefix("tier:"): _targets(form.value(name))
+            for name in names
+            if name.startswith("tier:") and form.value(name).strip()
+        }
+        chosen = [item.name.removeprefix("model:") for item in form.items if item.kind == "check" and item.value]
+        patterns = [part.strip() for part in form.value("patterns").split(",") if part.strip()]
+        default = form.value("default_tier")
+        return {
+            "default_tier": None if default == "(gateway)" else default,
+            "tiers": tiers or None,
+            "allowed_models": None if form.value("mode") == "all" else [*patterns, *chosen],
+            "failover": form.value("failover") == "on",
+            "capture": form.value("capture") == "on",
+            "timezone": form.value("timezone").strip() or None,
+        }
+
+    def changes(self) -> dict[str, Any]:
+        if self.base is None or not self.form.items:
+            return {}
+        before = msgspec.to_builtins(self.base)
+        now = self.values()
+        return {name: now[name] for name in FIELDS if not _same(before.get(name), now[name])}
+
+    def has_unsaved(self) -> bool:
+        return bool(self.changes())
+
+    def on_editor_panel_edited(self) -> None:
+        if self.resting is not None:
+            self.resting.stop()
+        self.resting = self.set_timer(PREVIEW_AFTER_S, self._ask_preview)
+        self._mark_mistakes()
+        self._draw()
+
+    def _mark_mistakes(self) -> None:
+        mistakes = {}
+        for item in self.form.items:
+            if item.name.startswith("tier:") and item.value.strip():
+                bad = [part for part in item.value.split(",") if part.strip() and "/" not in part]
+                if bad:
+                    mistakes[item.name] = f"{bad[0].strip()}: write provider/model, separated by commas"
+        if self.form.items and self.form.value("mode") == "only listed" and not self.values()["allowed_models"]:
+            mistakes["mode"] = "nothing is listed: every call would be refused"
+        for problem in self.preview.problems if self.preview else []:
+            mistakes[_item_of(problem.field)] = problem.message
+        self.form.set_mistakes(mistakes)
+
+    def _ask_preview(self) -> None:
+        project, changes = self.project, self.changes()
+        if changes:
+            self.ask("preview", lambda client: client.preview(project, changes))
+        else:
+            self.preview = None
+            self._mark_mistakes()
+            self._draw()
+
+    def arrived_preview(self, data: Preview) -> None:
+        self.preview = data if self.changes() else None
+        self._mark_mistakes()
+        self._draw()
+
+    # The right side
+
+    def _draw(self) -> None:
+        changes = self.changes()
+        base = self.base
+        version = base.version if base else 0
+        self.form.set_title(f"Settings of {self.project}", "● modified" if changes else f"● saved v{version}")
+        panel = self.query_one("#review", TextPanel)
+        panel.set_lines(self._review(changes, panel.inner_width))
+        self.optyx.redraw_chrome()
+
+    def _review(self, changes: dict[str, Any], width: int) -> list[Line]:
+        if self.base is None:
+            return [[("Loading…", "dim")]]
+        before = msgspec.to_builtins(self.base)
+        mistakes = len(self.form.mistakes)
+        counted = f"{len(changes)} change{'s' if len(changes) != 1 else ''}"
+        errors = f", {mistakes} error{'s' if mistakes != 1 else ''}" if mistakes else ""
+        lines: list[Line] = [
+            [
+                (counted + errors, "bad" if mistakes else "strong"),
+                (f"   version {self.base.version} → {self.base.version + 1}", "dim"),
+            ]
+        ]
+        for name, value in changes.items():
+            lines += [[], [(name, "strong")]]
+            lines += [[(f"- {row}", "removed")] for row in _shown(before.get(name)) if row not in _shown(value)]
+            lines += [[(f"+ {row}", "added")] for row in _shown(value) if row not in _shown(before.get(name))]
+        lines += [
+            [],
+            [("IMPACT ", "head"), ("(dry run on the last 24 h of calls)", "dim")],
+            *self._impact(changes, width),
+        ]
+        lines += [[], [("EFFECTIVE VALUES", "head")]]
+        for name in ("default_tier", "failover", "capture", "timezone"):
+            value = before.get(name)
+            origin = "gateway default" if value is None else "project"
+            lines.append([(f"{name:16}", "dim"), (f"{_word(value):20}", ""), (origin, "dim")])
+        lines += [[], [("HISTORY", "head"), ("   R restores a version", "dim")]]
+        for one in self.versions[:6]:
+            lines.append(
+                [(f"v{one.version:<4}", "strong"), (f"{figures.ago(one.at):10} {one.by:8} ", "dim"), (one.summary, "")]
+            )
+        return lines
+
+    def _impact(self, changes: dict[str, Any], width: int) -> list[Line]:
+        if not changes:
+            return [[("nothing is changed", "dim")]]
+        if self.preview is None:
+            return [[("asking…", "dim")]]
+        lines: list[Line] = []
+        for one in self.preview.impact:
+            text = f"{one.requests:,} calls of key {one.key} would be refused: {one.reason}"
+            lines += [
+                [("✖ " if not index else "  ", "bad"), *row] for index, row in enumerate(wrapped(text, width - 2))
+            ]
+        if not self.preview.impact:
+            lines.append([("● ", "good"), (f"none of {self.preview.examined:,} calls would have been refused", "")])
+        else:
+            lines.append(
+                [("● ", "good"), (f"{self.preview.examined - self.preview.refused:,} other calls unaffected", "")]
+            )
+        return lines
+
+    # Acting
+
+    def action_save(self) -> None:
+        changes = self.changes()
+        if not changes:
+            self.optyx.say("Nothing is changed.")
+            return
+        if self.form.mistakes:
+            name = next(iter(self.form.mistakes))
+            self.form.go_to(name)
+            self.form.focus()
+            self.optyx.say(f"An error blocks saving: {self.form.mistakes[name]}", "error")
+            return
+        before = msgspec.to_builtins(self.base)
+        effect = [f"{name}: {_word(before.get(name))} → {_word(value)}" for name, value in changes.items()]
+        refused = self.preview.refused if self.preview else 0
+        if refused:
+            effect.append(f"{refused:,} calls of the last 24 h would have been refused.")
+        version = self.base.version + 1 if self.base else 1
+        self.optyx.confirm(f"Save v{version} of {self.project}?", effect, "save", lambda: self._send(changes))
+
+    def _send(self, changes: dict[str, Any]) -> None:
+        self.saving = changes
+        project, etag = self.project, self.etag
+        self.change("saved", lambda client: client.save_settings(project, changes, etag))
+
+    def arrived_saved(self, data: Changed) -> None:
+        self.optyx.say(f"Saved the settings of {self.project}. u undoes.")
+        self.optyx.offer_undo(data.audit_id, f"settings of {self.project}")
+        self.base = None
+        self.form.set_items([])
+        self.load()
+
+    def failed_saved(self, error: Exception) -> None:
+        if isinstance(error, GatewayError) and error.status == 412:
+            project = self.project
+            self.ask("theirs", lambda client: client.settings(project))
+        else:
+            self.failed("saved", error)
+
+    def arrived_theirs(self, data: tuple[ProjectSettings, str]) -> None:
+        """Somebody saved meanwhile: field by field, nothing is lost."""
+        theirs, etag = data
+        assert self.base is not None
+        mine = self.saving
+
+        def chosen(kept: dict[str, Any] | None) -> None:
+            if kept is None:
+                return
+            self.etag, self.base = etag, theirs
+            if kept:
+                self._send(kept)
+            else:
+                self.base = None
+                self.form.set_items([])
+                self.load()
+
+        self.app.push_screen(Conflict(msgspec.to_builtins(self.base), msgspec.to_builtins(theirs), mine), chosen)
+
+    def action_reset_field(self) -> None:
+        self.form.reset_current()
+
+    def action_restore(self) -> None:
+        entries = [(f"v{one.version}  {figures.ago(one.at)}  {one.by}", one.summary) for one in self.versions]
+        if not entries:
+            self.optyx.say("There is no older version yet.", "warning")
+            return
+
+        def chosen(index: int | None) -> None:
+            if index is None:
+                return
+            version, project = self.versions[index].version, self.project
+            self.optyx.confirm(
+                f"Restore v{version} of {project}?",
+                ["It becomes a new version; the present one stays in the history."],
+                "restore",
+                lambda: self.change("saved", lambda client: client.restore_settings(project, version)),
+            )
+
+        self.app.push_screen(Menu("Versions", entries), chosen)
+
+    def action_editor(self) -> None:
+        """YAML in $EDITOR; what comes back fills the form, and is saved only by ^s."""
+        import yaml
+
+        head = f"# Settings of {self.project}, version {self.base.version if self.base else 0}. null: the gateway's own value.\n"
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="optyx-", delete=False) as file:
+            file.write(head + yaml.safe_dump(self.values(), sort_keys=False))
+        try:
+            with self.app.suspend():
+                subprocess.run([*shlex.split(os.environ.get("EDITOR", "vi")), file.name], check=False)
+            with open(file.name, encoding="utf-8") as edited:
+                given = msgspec.convert(yaml.safe_load(edited), ProjectSettings, strict=False)
+        except (yaml.YAMLError, msgspec.ValidationError, OSError) as error:
+            self.optyx.say(f"Not taken: {error}", "error")
+            return
+        finally:
+            os.unlink(file.name)
+        originals = self.form.originals
+        self._fill(given)
+        self.form.originals = {**{item.name: item.value for item in self.form.items}, **originals}
+        self.on_editor_panel_edited()
+
+    def back(self) -> bool:
+        if not self.has_unsaved():
+            return False
+
+        def drop() -> None:
+            self.base = None
+            self.form.set_items([])
+            self.optyx.call_later(self.optyx.run_action, "back")
+
+        self.optyx.confirm("Leave without saving?", ["What you changed in the form is lost."], "leave", drop)
+        return True
+
+    def status(self) -> Line:
+        mistakes = self.form.mistakes
+        if mistakes:
+            return [
+                (
+                    f"{len(mistakes)} error{'s' if len(mistakes) != 1 else ''} blocks saving: {next(iter(mistakes)).replace('tier:', 'tier ')}",
+                    "bad",
+                )
+            ]
+        changes = self.changes()
+        refused = f" · refuses {self.preview.refused:,} calls" if self.preview and self.preview.refused else ""
+        return [
+            (f"{len(changes)} changes{refused}", "warn" if refused else ""),
+            ("   ↑↓ field  ←→ choose  space switch", "dim"),
+        ]
+
+    def copies(self) -> list[tuple[str, str]]:
+        sets = " ".join(
+            shlex.quote(f"{name}={msgspec.json.encode(value).decode()}") for name, value in self.changes().items()
+        )
+        return [
+            ("CLI, show", f"optyx settings get -p {self.project}"),
+            ("CLI, this change", f"optyx settings set -p {self.project} {sets}" if sets else ""),
+            ("JSON", as_json(self.base) if self.base else ""),
+        ]
+
+
+def _targets(text: str) -> list[dict[str, str]]:
+    pairs = [part.strip().partition("/") for part in text.split(",") if part.strip()]
+    return [{"provider": provider, "model": model} for provider, _, model in pairs]
+
+
+def _same(before: Any, now: Any) -> bool:
+    if isinstance(before, list) and isinstance(now, list) and all(isinstance(one, str) for one in [*before, *now]):
+        return sorted(before) == sorted(now)
+    return bool(before == now)
+
+
+def _shown(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [_word(one) for one in value]
+    if isinstance(value, dict):
+        return [f"{name}: {_word(one)}" for name, one in value.items()]
+    return [_word(value)]
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "(gateway default)"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(_word(one) for one in value) or "(nothing)"
+    if isinstance(value, dict):
+        return f"{value['provider']}/{value['model']}" if set(value) >= {"provider", "model"} else str(value)
+    return str(value)
+
+
+def _item_of(name: str) -> str:
+    """The form's line for a field of the API."""
+    if name.startswith("tiers."):
+        return "tier:" + name.split(".")[1].split("[")[0]
+    return {"allowed_models": "patterns", "tiers": "tier:fast"}.get(name.partition(".")[0].partition("[")[0], name)
