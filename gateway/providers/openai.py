@@ -54,7 +54,7 @@ class _Choice(msgspec.Struct):
 class _Event(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None  # an object or a string, by server; a union with Raw would take neither
 
 
 _decode_with_usage = msgspec.json.Decoder(_WithUsage).decode
@@ -136,7 +136,7 @@ class OpenAIStream:
             return b""
         data = self._rest + chunk if self._rest else chunk
         if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n") if data[-1:] != b"\r" else data[:-1].replace(b"\r\n", b"\n") + b"\r"
+            data = _with_lf(data) if data[-1:] != b"\r" else _with_lf(data[:-1]) + b"\r"  # an LF may follow
         end = data.rfind(b"\n\n")
         if end < 0:
             self._rest = data
@@ -217,13 +217,13 @@ class OpenAIStream:
         except msgspec.DecodeError:
             self.failure = Failure("malformed", "an event of the stream is not a chat completion chunk")
             return b""
-        if event.error is not None and bytes(event.error) != b"null":
+        if event.error is not None:
             message, kind, code, _ = error_parts(data)
             self.failure = Failure(
                 "status", "an error event in the stream", None, message and failures.clean(message), kind, code
             )
             return b""
-        self.started = True
+        self.started = self.started or event.choices is not None
         return self._accept(raw, data, event)
 
     def _accept(self, raw: bytes, data: bytes, event: _Event) -> bytes:
@@ -251,6 +251,10 @@ class OpenAIStream:
             return b""
         self._usage_sent = True
         return sse.event(self._usage_event)
+
+
+def _with_lf(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def encode_fields(fields: Mapping[str, bytes]) -> bytes:
