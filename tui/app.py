@@ -96,6 +96,7 @@ class OptyxApp(App[int]):
         self.secrets_open = 0
         self.notices = Notices()
         self.views: dict[str, View] = {}
+        self.is_too_small = False
         self.undoable: tuple[str, str, float] | None = None
         self.interrupted_at = 0.0
         self.project_names: list[str] = []
@@ -138,6 +139,10 @@ class OptyxApp(App[int]):
 
     def redraw_chrome(self) -> None:
         if not self.is_running or not self.size:
+            return
+        if self.is_too_small:
+            needs = fit(f"needs {LEAST[0]}×{LEAST[1]}, has {self.size.width}×{self.size.height}", self.size.width)
+            self.query_one("#status", Bar).set_line([(needs, "warn")])
             return
         width = self.size.width
         place = self.history.here
@@ -501,13 +506,9 @@ class OptyxApp(App[int]):
         self.action_screen(message.name)
 
     def on_resize(self, event: events.Resize) -> None:
-        small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
-        self.query_one("#body").display = not small
-        if small:
-            text = fit(f"needs {LEAST[0]}×{LEAST[1]}, has {event.size.width}×{event.size.height}", event.size.width)
-            self.query_one("#status", Bar).set_line([(text, "warn")])
-        else:
-            self.call_after_refresh(self.redraw_chrome)
+        self.is_too_small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
+        self.query_one("#body").display = not self.is_too_small
+        self.call_after_refresh(self.redraw_chrome)
 
     def tooltip(self, action_id: str) -> str:
         return BY_ID[action_id].tooltip

@@ -164,10 +164,33 @@ def _ansi() -> dict[str, Style]:
 def textual_theme(name: str) -> Theme:
     """The same colours for the fields that Textual draws itself."""
     if name in ("mono", "ansi"):
+        plain = (
+            "ansi-background",
+            "ansi-foreground",
+            "border",
+            "border-blurred",
+            "block-cursor-foreground",
+            "block-cursor-background",
+        )
+        cursor = (
+            "input-cursor-background",
+            "input-cursor-foreground",
+            "input-selection-background",
+            "input-selection-foreground",
+        )
+        same = "ansi_default"
         return Theme(
-            name=name, primary="ansi_default", foreground="ansi_default", background="ansi_default",
-            surface="ansi_default", panel="ansi_default", accent="ansi_default", ansi=True,
-        )  # fmt: skip
+            name=name,
+            primary=same,
+            foreground=same,
+            background=same,
+            surface=same,
+            panel=same,
+            accent=same,
+            boost=same,
+            ansi=True,
+            variables={**dict.fromkeys((*plain, *cursor), same), "input-cursor-text-style": "reverse"},
+        )
     colours = COLOURS[name]
     return Theme(
         name=name,

@@ -97,6 +97,9 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_PATCH = do_PUT = do_DELETE = do_GET
 
     def route(self) -> None:
+        if self.fake.stopping.is_set():
+            self.close_connection = True  # a kept connection ends with the gateway
+            return
         parts = urlsplit(self.path)
         self.query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         length = int(self.headers.get("content-length") or 0)

@@ -21,7 +21,7 @@ PLACES = {
     "playground": (Location("playground"), ["Message", "Model or tier", "Meter"]),
     "audit": (Location("audit"), ["lena", "settings.update", "BEFORE"]),
     "models": (Location("models"), ["gemini-embedding-001", "$2.50"]),
-    "usage": (Location("usage"), ["research", "rows add up"]),
+    "usage": (Location("usage"), ["research", "rows ad"]),
 }
 
 
