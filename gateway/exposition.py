@@ -32,6 +32,8 @@ class Numbers(msgspec.Struct):
     overhead: dict[str, list[float]]
     counters: dict[str, int]
     gauges: dict[str, float]
+    unpriced: list[tuple[tuple[str, str], int]] = []
+    violations: list[tuple[tuple[str], int]] = []
 
 
 def numbers(worker_id: str, metrics: Metrics, gauges: dict[str, float]) -> Numbers:
@@ -45,6 +47,8 @@ def numbers(worker_id: str, metrics: Metrics, gauges: dict[str, float]) -> Numbe
         metrics.overhead,
         metrics.counters,
         gauges,
+        list(metrics.unpriced.items()),
+        list(metrics.violations.items()),
     )
 
 
@@ -98,6 +102,18 @@ class _Collector:
         )
         yield _counter("optyx_tokens", "Tokens metered.", ["provider", "model", "kind"], [n.tokens for n in one])
         yield _counter("optyx_cost_nusd", "Cost of calls, nano-USD.", ["provider", "model"], [n.cost_nusd for n in one])
+        yield _counter(
+            "optyx_unpriced_calls",
+            "Calls that used tokens and have no price.",
+            ["provider", "model"],
+            [n.unpriced for n in one],
+        )
+        yield _counter(
+            "optyx_invariant_violations",
+            "What the check of the books found wrong.",
+            ["check"],
+            [n.violations for n in one],
+        )
         yield _histogram("optyx_call_duration_ms", "Whole calls, ms.", [n.latency for n in one])
         yield _histogram("optyx_overhead_ms", "The gateway's own part of calls, ms.", [n.overhead for n in one])
         yield _counter(

@@ -8,6 +8,7 @@ The buckets of a usage are disjoint: `prompt_tokens` includes `cached_tokens` an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -20,7 +21,7 @@ TOKENS_PER_PRICE = 1_000_000
 _AMOUNT = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]{1,9}))?")
 
 
-class Usage(msgspec.Struct):
+class Usage(msgspec.Struct, omit_defaults=True):
     """Tokens of one attempt. `cached_tokens` and `cache_write_tokens` are parts of `prompt_tokens`, `reasoning_tokens` of `completion_tokens`."""
 
     prompt_tokens: int = 0
@@ -58,6 +59,15 @@ def cost_nusd(usage: Usage, price: Price) -> int:
     if written:
         total += written * (price.input_nusd if price.cache_write_nusd is None else price.cache_write_nusd)
     return (2 * total + TOKENS_PER_PRICE) // (2 * TOKENS_PER_PRICE)
+
+
+def call_cost(own_nusd: int | None, is_answered: bool, others_nusd: Iterable[int | None]) -> int | None:
+    """A call's cost: what its answer costs, and every other attempt that the provider bills. None: the answer has no price, or
+    nothing that was billed has one."""
+    if is_answered and own_nusd is None:
+        return None
+    known = [cost for cost in (own_nusd, *others_nusd) if cost is not None]
+    return sum(known) if known else None
 
 
 def usd(nusd: int) -> str:

@@ -22,7 +22,17 @@ BUCKETS_MS = (
 
 
 class Metrics:
-    __slots__ = ("attempts", "calls", "cost_nusd", "counters", "latency", "overhead", "tokens")
+    __slots__ = (
+        "attempts",
+        "calls",
+        "cost_nusd",
+        "counters",
+        "latency",
+        "overhead",
+        "tokens",
+        "unpriced",
+        "violations",
+    )
 
     def __init__(self) -> None:
         self.calls: dict[tuple[str, str, str, int], int] = {}
@@ -36,7 +46,11 @@ class Metrics:
         """Endpoint: one count per bucket, then the sum."""
         self.overhead: dict[str, list[float]] = {}
         self.counters: dict[str, int] = {}
-        """Everything without labels: `unpriced_calls`, `records_lost`, `journal_errors`, `refused_keys`, …"""
+        """Everything without labels: `records_lost`, `journal_errors`, `refused_keys`, …"""
+        self.unpriced: dict[tuple[str, str], int] = {}
+        """Calls that used tokens and have no price, by provider and model."""
+        self.violations: dict[tuple[str], int] = {}
+        """What the check of the books has found, by the name of the check."""
 
     def call(
         self, endpoint: str, provider: str, model: str, status: int, latency_ms: float, overhead_ms: float | None
@@ -56,6 +70,12 @@ class Metrics:
         if cost_nusd:
             pair = (provider, model)
             self.cost_nusd[pair] = self.cost_nusd.get(pair, 0) + cost_nusd
+
+    def unpriced_call(self, provider: str, model: str) -> None:
+        self.unpriced[provider, model] = self.unpriced.get((provider, model), 0) + 1
+
+    def violation(self, check: str, by: int) -> None:
+        self.violations[(check,)] = self.violations.get((check,), 0) + by
 
     def attempt(self, provider: str, model: str, outcome: str) -> None:
         key = (provider, model, outcome)

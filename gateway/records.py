@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.ledger import UsageSource
+from gateway.ledger import Usage, UsageSource
 
 EndReason = Literal[
     "complete",  # a whole answer, or a stream with its proper end
@@ -41,6 +41,10 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True):
     ttft_ms: float | None = None
     cost_nusd: int | None = None
     reused: bool | None = None
+    usage: Usage | None = None
+    """What the provider counted for an attempt that gave no answer; the answer's own usage is the call's."""
+    price_id: str | None = None
+    """The price of `usage`."""
 
 
 class Intent(msgspec.Struct, array_like=True, tag="i"):

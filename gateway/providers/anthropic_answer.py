@@ -55,12 +55,15 @@ def whole(ask: Ask, document: Json) -> Answer | Failure:
                 thoughts.append(block["thinking"])
             case "tool_use":
                 calls.append(chat_answer.tool_call(block["id"], block["name"], _encode(block["input"]).decode()))
+    usage = usage_of(document.get("usage"))
     finish = FINISH.get(str(document.get("stop_reason")))
     if finish is None:
-        return ended_badly(document.get("stop_reason"))
+        failure = ended_badly(document.get("stop_reason"))
+        failure.usage = usage
+        return failure
     text = "".join(texts)
     if finish == "stop" and not text and not calls and "stop" not in ask.fields:
-        return Failure("malformed", "the answer is empty")
+        return Failure("malformed", "the answer is empty", usage=usage)
     message: Json = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
     if finish == "content_filter" and not text:
         message.update(content=None, refusal="The provider withheld the answer (refusal).")
@@ -69,7 +72,7 @@ def whole(ask: Ask, document: Json) -> Answer | Failure:
     if calls:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-    return chat_answer.completion(ask.model, [choice], usage_of(document.get("usage")))
+    return chat_answer.completion(ask.model, [choice], usage)
 
 
 def ended_badly(reason: object) -> Failure:
@@ -86,7 +89,8 @@ class AnthropicStream:
         self.failure: Failure | None = None
         self.started = False
         self.done = False
-        self.tokens_seen = 0
+        self.usage_is_partial = False
+        self._generated = 0  # characters
         self.finish: str | None = None
         self._ask = ask
         self._parser = sse.EventParser()
@@ -112,6 +116,11 @@ class AnthropicStream:
             self.failure = Failure("malformed", detail)
         return b"".join(out)
 
+    @property
+    def tokens_seen(self) -> int:
+        """Anthropic puts several tokens into an event: four characters are one."""
+        return -(-self._generated // 4)
+
     def close(self) -> bytes:
         if self.done or self.failure is not None:
             return b""
@@ -125,7 +134,8 @@ class AnthropicStream:
     def _event(self, event: Json) -> bytes:
         match event["type"]:
             case "message_start":
-                return self._count(event["message"].get("usage"))
+                self._count(event["message"].get("usage"))
+                self.usage_is_partial = self.usage is not None  # its output_tokens is a placeholder
             case "content_block_start":
                 return self._block(event["index"], event["content_block"])
             case "content_block_delta":
@@ -134,6 +144,7 @@ class AnthropicStream:
                 return self._arguments(event["index"], "{}")
             case "message_delta":
                 self._count(event.get("usage"))
+                self.usage_is_partial = False
                 return self._stop(event["delta"].get("stop_reason"))
             case "message_stop":
                 return self._end() if self.complete else b""
@@ -141,11 +152,10 @@ class AnthropicStream:
                 self.failure = error_event(event["error"])
         return b""
 
-    def _count(self, usage: Any) -> bytes:
+    def _count(self, usage: Any) -> None:
         if isinstance(usage, dict):
             self._said.update({name: value for name, value in usage.items() if value is not None})
             self.usage = usage_of(self._said)
-        return b""
 
     def _block(self, index: int, block: Json) -> bytes:
         if block["type"] == "tool_use":
@@ -175,7 +185,7 @@ class AnthropicStream:
     def _say(self, delta: Json, characters: int = 0) -> bytes:
         self.started = True
         self._spoke = self._spoke or "reasoning_content" not in delta
-        self.tokens_seen += -(-characters // 4)
+        self._generated += characters
         return self._writer.delta(0, delta)
 
     def _stop(self, reason: str | None) -> bytes:

@@ -65,6 +65,7 @@ def whole(ask: Ask, document: Json) -> Answer | Failure:
     for number, candidate in enumerate(candidates):
         choice_or_failure = _choice(ask, candidate, candidate.get("index", number))
         if isinstance(choice_or_failure, Failure):
+            choice_or_failure.usage = usage
             return choice_or_failure
         choices.append(choice_or_failure)
     choices.sort(key=lambda choice: int(choice["index"]))
@@ -112,13 +113,15 @@ def embeddings(ask: Ask, document: Json) -> Answer:
 class GoogleStream:
     """Gemini's events as OpenAI's chunks. Gemini sends no end marker: the end of the stream is the end, if every choice is finished."""
 
+    usage_is_partial = False
+
     def __init__(self, ask: Ask) -> None:
         self.usage: Usage | None = None
         self.complete = False
         self.failure: Failure | None = None
         self.started = False
         self.done = False
-        self.tokens_seen = 0
+        self._generated = 0  # characters
         self.finish: str | None = None
         self._ask = ask
         self._choices = chat_request.choices_asked(chat_request.fields_of(ask))
@@ -143,6 +146,11 @@ class GoogleStream:
             if self.failure is not None:
                 break
         return b"".join(out)
+
+    @property
+    def tokens_seen(self) -> int:
+        """Gemini puts many tokens into an event: four characters are one."""
+        return -(-self._generated // 4)
 
     def close(self) -> bytes:
         if self.done or self.failure is not None:
@@ -193,7 +201,7 @@ class GoogleStream:
         out: list[bytes] = []
         for delta in self._deltas(index, (candidate.get("content") or {}).get("parts") or []):
             self._spoke.add(index)
-            self.tokens_seen += max(1, len(str(delta)) // 8)  # Gemini puts many tokens into an event
+            self._generated += _length(delta)
             out.append(self._writer.delta(index, delta))
         if out or candidate.get("logprobsResult"):
             logs = logprobs_of(candidate)
@@ -238,6 +246,12 @@ class GoogleStream:
             if delta:
                 deltas.append(delta)
         return deltas
+
+
+def _length(delta: Json) -> int:
+    """Characters that were generated."""
+    calls = sum(len(call["function"]["name"] + call["function"]["arguments"]) for call in delta.get("tool_calls", ()))
+    return calls + len(delta.get("content", "")) + len(delta.get("reasoning_content", ""))
 
 
 def logprobs_of(candidate: Json) -> Json | None:

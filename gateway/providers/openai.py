@@ -20,6 +20,9 @@ from gateway.providers.provider import Answer, Ask, Failure, UpstreamRequest
 
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 
+GENERATED = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
+"""The members of a delta that cost tokens."""
+
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
@@ -49,6 +52,7 @@ class _WithUsage(msgspec.Struct):
 class _Choice(msgspec.Struct):
     index: int = 0
     finish_reason: str | None = None
+    delta: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -116,6 +120,8 @@ class OpenAI:
 class OpenAIStream:
     """Passes chunks on. `[DONE]` and the caller's unwanted usage chunk are the only things ever held back or removed."""
 
+    usage_is_partial = False
+
     def __init__(self, include_usage: bool, choices: int) -> None:
         self.usage: Usage | None = None
         self.complete = False
@@ -157,10 +163,10 @@ class OpenAIStream:
             or b'"error"' in whole
         ):
             if self._is_plain(whole):
-                self.tokens_seen += whole.count(b"data:")  # servers send a token an event
+                self.tokens_seen += _events_in(whole)
                 return whole
             return self._careful(whole)
-        self.tokens_seen += whole.count(b"data:")  # servers send a token an event
+        self.tokens_seen += _events_in(whole)
         return whole
 
     def close(self) -> bytes:
@@ -232,11 +238,11 @@ class OpenAIStream:
                 self.finish = choice.finish_reason
                 self._open.discard(choice.index)
                 self.complete = not self._open
-        if event.choices:
-            self.tokens_seen += 1
+            if isinstance(choice.delta, dict) and any(choice.delta.get(name) for name in GENERATED):
+                self.tokens_seen += 1
         if event.usage is None:
             return raw
-        self.usage = usage_of(event.usage)
+        self.usage = usage_of(event.usage) or self.usage
         if event.choices:  # usage beside text (some servers): kept out of the chunk, owed at the end to who asked
             fields: dict[str, Any] = _decode(data)
             self._usage_event = _encode({**fields, "choices": []})
@@ -251,6 +257,11 @@ class OpenAIStream:
             return b""
         self._usage_sent = True
         return sse.event(self._usage_event)
+
+
+def _events_in(whole: bytes) -> int:
+    """Servers send a token an event. A line starts with `data:`; inside an event's JSON a line end is escaped."""
+    return whole.count(b"\ndata:") + whole.startswith(b"data:")
 
 
 def _with_lf(data: bytes) -> bytes:

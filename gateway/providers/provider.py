@@ -43,6 +43,8 @@ class Failure(msgspec.Struct):
     code: str | None = None
     param: str | None = None
     retry_after_s: float | None = None
+    usage: Usage | None = None
+    """What the provider counted, and bills, although it is no answer."""
 
 
 class UpstreamRequest(msgspec.Struct):
@@ -89,12 +91,17 @@ class StreamTranslator(Protocol):
     """
 
     usage: Usage | None  # last wins; None until the provider reported any
+    usage_is_partial: bool  # the provider has counted the prompt alone so far; what was generated is our estimate
     complete: bool  # every choice finished, or [DONE] was seen
     failure: Failure | None  # the stream carried an error event or something that can't be translated
     started: bool  # at least one valid event has been seen: the answer may be committed
     done: bool  # [DONE] was seen or everything owed was given: nothing more follows
-    tokens_seen: int  # an estimate of the tokens generated so far, for when no usage comes
     finish: str | None  # last finish_reason seen
+
+    @property
+    def tokens_seen(self) -> int:
+        """An estimate of the tokens generated so far, for when no usage comes."""
+        ...
 
     def feed(self, chunk: bytes) -> bytes: ...
 

@@ -131,7 +131,7 @@ class Call:
     """One client request, fact by fact. Slotted and mutable: made once per call on the hot path."""
 
     __slots__ = (
-        "answered_by", "attempts", "call_id", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "finish", "first_byte_ns",
+        "answered_by", "attempts", "call_id", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish", "first_byte_ns",
         "hold", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "reply", "request_id",
         "requested_model", "started_ns", "status", "stream", "tags", "target", "tier", "traceparent", "upstream_ns", "usage", "usage_source", "user",
         "why",
@@ -153,6 +153,9 @@ class Call:
         self.traceparent: str | None = None
         self.max_tokens = 0
         self.prompt_estimate = 0
+        """Prompt tokens from above, for holds."""
+        self.fields: dict[str, bytes] = {}
+        """The request's members as raw JSON, for an estimate if the provider counts nothing."""
         self.attempts: list[AttemptRecord] = []
         self.answered_by: tuple[str, str] | None = None
         """Provider's name and the model's id."""
@@ -171,7 +174,7 @@ class Call:
         self.why: str | None = None
         self.reply: Reply | None = None
         self.target: Target | None = None
-        """The last target that was really asked."""
+        """The target that has been asked and has not failed."""
         self.is_gone = False
         self.is_recorded = False
 

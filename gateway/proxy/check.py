@@ -87,6 +87,7 @@ async def check(
     """The hold for this call, or None when nothing limits it. Raises LimitReached, Unavailable, Unprocessable; sets the call's
     estimate."""
     call.prompt_estimate = prompt = estimate_prompt(call.endpoint, asked)
+    call.fields = asked.fields
     rules = rules_of(catalog, project, key, call.user)
     if not rules and ceiling is None:
         return None

@@ -18,6 +18,7 @@ from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.choose import Route
+from gateway.proxy.meter import bill
 from gateway.proxy.verdict import no_target_left
 from gateway.records import AttemptRecord
 from gateway.upstream import Reply
@@ -91,6 +92,10 @@ async def _attempt(
         attempt.status = outcome.status
         attempt.detail = outcome.detail or outcome.message
         plane.metrics.attempt(provider.name, model.id, attempt.failure)
+        if outcome.usage is not None:
+            bill(plane.metrics, call, attempt, target, outcome.usage)
+        if not call.is_gone:
+            call.target = None
     else:
         call.answered_by = (provider.name, model.id)
         plane.metrics.attempt(provider.name, model.id, "ok")
@@ -162,6 +167,8 @@ async def _try(
             call.first_byte_ns = reply.first_byte_ns
     if reply.aborted:
         plane.health.abandon(target)
+        if reply.connection is None:  # the client left while we were connecting: nobody was asked
+            call.target = None
     elif not isinstance(outcome, Streaming):  # how a stream ends is known later
         failure = outcome if isinstance(outcome, Failure) else None
         plane.health.leave(target, failure, (time.perf_counter_ns() - began_ns) / 1e6, time.monotonic())
@@ -193,11 +200,14 @@ async def _understand(plane: Plane, call: Call, target: Target, ask: Ask, reply:
             return Streaming(target, reply, translator, b"".join(head))
         if translator.failure is not None:
             failure = translator.failure
+            failure.usage = None if translator.usage_is_partial else translator.usage
             reply.abort()
             reply.aborted = False
             return failure
         if reply.ended:
-            return reply.failure or Failure("truncated", "the stream ended before its first event", reply.status)
+            failure = reply.failure or Failure("truncated", "the stream ended before its first event", reply.status)
+            failure.usage = None if translator.usage_is_partial else translator.usage
+            return failure
 
 
 def _refused(failure: Failure) -> errors.UpstreamRefused:

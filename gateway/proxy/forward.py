@@ -138,7 +138,7 @@ class Relay:
         if call.attempts:
             call.attempts[-1].ms = round(call.elapsed_ms() - call.attempts[-1].start_ms, 3)
         call.upstream_ns += max(0, time.perf_counter_ns() - call.first_byte_ns) if call.first_byte_ns else 0
-        meter(call, target, translator.usage, translator.tokens_seen)
+        meter(call, target, translator.usage, translator.tokens_seen, is_partial=translator.usage_is_partial)
         finish(plane, call, reason)
         if reason in ("client_closed", "drained"):
             plane.health.abandon(target)

@@ -7,6 +7,7 @@ import logging
 from gateway.errors import Unavailable
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.choose import Route
+from gateway.proxy.meter import metered_tokens
 from gateway.records import EndReason, Final, Intent
 
 log = logging.getLogger(__name__)
@@ -64,16 +65,18 @@ def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
                 plane.on_unrecorded(final)
     usage = call.usage
     if call.hold is not None:
-        if usage is None:
+        tokens = metered_tokens(call)
+        if tokens is None:
             call.hold.release()
         else:
-            call.hold.settle(usage.total_tokens, call.cost_nusd or 0)
+            call.hold.settle(tokens, call.cost_nusd or 0)
     provider, model = call.answered_by or ("", "")
     plane.metrics.call(call.endpoint, provider, model, call.status, latency_ms, overhead_ms)
     if usage is not None:
-        plane.metrics.spent(provider, model, usage.prompt_tokens, usage.completion_tokens, call.cost_nusd)
+        own_nusd = call.attempts[-1].cost_nusd if call.attempts else None
+        plane.metrics.spent(provider, model, usage.prompt_tokens, usage.completion_tokens, own_nusd)
         if call.price is None:
-            plane.metrics.count("unpriced_calls")
+            plane.metrics.unpriced_call(provider, model)
 
 
 def to_final(call: Call, end_reason: EndReason, latency_ms: float, overhead_ms: float) -> Final | None:

@@ -15,7 +15,7 @@ from gateway.proxy.check import check, read_ceiling
 from gateway.proxy.choose import Route, choose, read_tier
 from gateway.proxy.exchange import ClientGone, Whole, exchange
 from gateway.proxy.forward import Relay
-from gateway.proxy.meter import meter
+from gateway.proxy.meter import answer_tokens, meter
 from gateway.proxy.record import finish, intend
 from gateway.records import EndReason
 
@@ -73,7 +73,7 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
     outcome = await exchange(plane, call, route, asked, cap)
     if isinstance(outcome, Whole):
         call.status = 200
-        meter(call, outcome.target, outcome.answer.usage, len(outcome.answer.body) // 16)
+        meter(call, outcome.target, outcome.answer.usage, answer_tokens(outcome.answer))
         finish(plane, call, "complete")
         if plane.durable:
             await _synced(plane)
