@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -18,6 +19,9 @@ from aiohttp import web
 
 from gateway import config as configuration
 from gateway import exposition, ids, plain
+from gateway.admin import dispatch
+from gateway.admin.desk import Desk
+from gateway.admin.routes import ROUTES
 from gateway.build import Surroundings
 from gateway.config import Config
 from gateway.front import AiohttpCaller, Server, require_fast_parser
@@ -49,6 +53,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 HOUSEKEEPING_S = 600.0
 FLUSH_S = 10.0
+ADMIN_CONNECTIONS = 4
 ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER, "google": google.ADAPTER, "anthropic": anthropic.ADAPTER}
 CALL_PATHS: dict[str, Endpoint] = {
     "/v1/chat/completions": "chat",
@@ -83,6 +88,9 @@ class Worker:
         async with contextlib.AsyncExitStack() as lives:
             pool = await open_pool(self.url)
             lives.push_async_callback(_terminate, pool)
+            admin_pool = await open_pool(self.url, ADMIN_CONNECTIONS)
+            lives.push_async_callback(_terminate, admin_pool)
+            self.desk = Desk(admin_pool, self.refresh, self.config, VERSION, self.id, self.sealer)
             journal = Journal(self.config.home / "journal", self.id, sync=self.config.durability == "power")
             lives.callback(journal.close)
             writer = PostgresWriter(self.url, VERSION)
@@ -149,23 +157,35 @@ class Worker:
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[list[web.BaseSite]]:
+        """The gateway's listener, and the admin API on the same one or on its own."""
+        config = self.config
+        gateway, calls = self._application(), {path: self._route(kind) for path, kind in CALL_PATHS.items()}
+        plain.add_routes(gateway)
+        sockets = [(gateway, calls, listener(config.host, config.port))]
+        if config.admin_port is None:
+            self.admin_app = gateway
+        else:
+            self.admin_app = self._application()
+            self.admin_app.router.add_get("/health", plain.health)
+            sockets.append((self.admin_app, {}, listener(config.admin_host, config.admin_port)))
+        dispatch.add_routes(self.admin_app, self.desk, ROUTES)
+        async with contextlib.AsyncExitStack() as runners:
+            sites: list[web.BaseSite] = []
+            for app, routes, opened in sockets:
+                runner = Runner(app, functools.partial(Server, app, config, routes))
+                await runner.setup()
+                runners.push_async_callback(runner.cleanup)
+                sites.append(web.SockSite(runner, opened, backlog=1024))
+                await sites[-1].start()
+            yield sites
+
+    def _application(self) -> web.Application:
         app = web.Application(middlewares=[plain.in_our_shape], client_max_size=self.config.max_body)
         app[plain.PLANE] = self.plane
         app[plain.VERSION] = VERSION
         app[plain.READINESS] = self._readiness
         app[plain.NUMBERS] = self._numbers
-        plain.add_routes(app)
-        runner = Runner(
-            app, lambda: Server(app, self.config, {path: self._route(kind) for path, kind in CALL_PATHS.items()})
-        )
-        await runner.setup()
-        sites: list[web.BaseSite] = [web.SockSite(runner, listener(self.config.host, self.config.port), backlog=1024)]
-        for site in sites:
-            await site.start()
-        try:
-            yield sites
-        finally:
-            await runner.cleanup()
+        return app
 
     def _route(self, endpoint: Endpoint) -> Callable[[AiohttpCaller], Awaitable[None]]:
         plane = self.plane

@@ -9,6 +9,12 @@ from pathlib import Path
 NAME = "credentials.json"
 
 
+def url_of(host: str, port: int) -> str:
+    """Where a gateway that listens there is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def write(home: Path, gateway_url: str, admin_token: str) -> Path:
     """Whole or not at all, and never readable by others."""
     home.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from gateway.keyring import ALPHABET
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def new(prefix: str) -> str:
     """`new("prj")` is `prj_` and 16 characters."""
     return f"{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(16))
+
+
+def of_request(given: str | None) -> str:
+    """The caller's own x-request-id where it is well-formed, else a new one."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else new("req")

@@ -65,6 +65,17 @@ def is_well_formed(key: bytes) -> bool:
     return _checksum(key[:-CHECKSUM_LENGTH]).encode() == key[-CHECKSUM_LENGTH:]
 
 
+def is_admin_token(token: bytes) -> bool:
+    """The same of an admin token."""
+    length = KEY_LENGTH - len(PREFIX) + len(ADMIN_PREFIX)
+    if len(token) != length or not token.startswith(ADMIN_PREFIX.encode()):
+        return False
+    public_id, dash, rest = token[len(ADMIN_PREFIX) :].partition(b"-")
+    if len(public_id) != PUBLIC_ID_LENGTH or not dash or not _LETTERS.issuperset(public_id + rest):
+        return False
+    return _checksum(token[:-CHECKSUM_LENGTH]).encode() == token[-CHECKSUM_LENGTH:]
+
+
 def public_id_of(key: bytes) -> str:
     """The public id of a well-formed key."""
     return key[len(PREFIX) : len(PREFIX) + PUBLIC_ID_LENGTH].decode()

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import errors, exposition
+from gateway import errors, exposition, ids
 from gateway.catalog import Key, Model, Project
 from gateway.front import error_response
 from gateway.proxy.answer import EXPOSED
@@ -153,6 +153,7 @@ async def in_our_shape(request: web.Request, handler: Handler) -> web.StreamResp
         )
     if not response.prepared:
         response.headers.setdefault("Server", "optyx")
+        response.headers.setdefault("x-request-id", ids.of_request(request.headers.get("x-request-id")))
     _open_to_origins(plane, request, response)
     return response
 

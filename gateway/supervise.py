@@ -74,7 +74,7 @@ class Supervisor:
         self.config = config
         self.mode = mode
         self.say = say
-        self.url = f"http://{_shown(config.host)}:{config.port}"
+        self.url = credentials.url_of(config.host, config.port)
         self._children = [Child(index) for index in range(workers)]
         self._helper_command = helper
         self._helper: subprocess.Popen[str] | None = None
@@ -89,6 +89,8 @@ class Supervisor:
         wake = self._watch_signals()
         try:
             require_free_port(self.config.host, self.config.port)
+            if self.config.admin_port is not None:
+                require_free_port(self.config.admin_host, self.config.admin_port, "ADMIN_PORT")
             started = self._prepare()
             if self._signals:
                 return 0
@@ -113,6 +115,7 @@ class Supervisor:
         try:
             if self.mode == "serve":
                 self._require_schema()
+                asyncio.run(self._require_administrator())
             else:
                 applied = migrate.up(self._database_url)
                 if applied:
@@ -146,6 +149,22 @@ class Supervisor:
             raise StartError(
                 f"The database's schema is older than this version needs ({missing[0]} is missing). Run: optyx migrate up"
             )
+
+    async def _require_administrator(self) -> None:
+        """A gateway that nobody may administer is a mistake, and one that anybody may is worse: neither starts."""
+        from gateway.store import tokens
+        from gateway.store.pool import connect
+
+        assert self._database_url is not None
+        connection = await connect(self._database_url, "start")
+        try:
+            if not await tokens.exists_owner(connection):
+                raise StartError(
+                    "The database has no admin token of an owner, so nobody could administer this gateway. Run: optyx seed"
+                    " (it makes the first one and writes credentials.json), or start once with: optyx up"
+                )
+        finally:
+            await connection.close()
 
     async def _seed(self, started: Started, url: Secret) -> Started:
         from gateway import seed
@@ -299,7 +318,7 @@ class Supervisor:
             self._postgres.stop()
 
 
-def require_free_port(host: str, port: int) -> None:
+def require_free_port(host: str, port: int, variable: str = "GATEWAY_PORT") -> None:
     """Workers share their port, so a second gateway would quietly take half of the calls: it must not start. Raises StartError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -308,15 +327,10 @@ def require_free_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(
-                f"{host}:{port} can't be listened on ({error.strerror}). Another gateway may run there; stop it, or set GATEWAY_PORT."
+                f"{host}:{port} can't be listened on ({error.strerror}). Another gateway may run there; stop it, or set {variable}."
             ) from None
 
 
 def _first_line(stream: IO[str], timeout_s: float) -> str:
     readable, _, _ = select.select([stream], [], [], timeout_s)
     return stream.readline() if readable else ""
-
-
-def _shown(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host

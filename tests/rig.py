@@ -28,6 +28,9 @@ class Gateway:
         self.upstream = upstream
         self.key = ""
         self.project_id = ""
+        self.org_id = ""
+        self.admin_url = f"http://127.0.0.1:{settings.admin_port or settings.port}/admin/v1"
+        self.tokens: dict[str, str] = {}
         self.url = f"http://127.0.0.1:{settings.port}"
         self.worker: Worker
         self.db: asyncpg.Connection
@@ -37,7 +40,8 @@ class Gateway:
     async def start(self) -> None:
         assert self.config.database_url is not None
         self.db = await asyncpg.connect(self.config.database_url.reveal())
-        self.project_id = (await seed.seed(self.db)).project_id
+        seeded = await seed.seed(self.db)
+        self.project_id, self.org_id = seeded.project_id, seeded.org_id
         self.key = await self.new_key()
         self.session = aiohttp.ClientSession(auto_decompress=False)
         await self.start_worker()
@@ -69,6 +73,26 @@ class Gateway:
             ids.new("key"), project_id or self.project_id, name, minted.public_id, minted.digest,
         )  # fmt: skip
         return minted.text
+
+    async def token(self, role: str = "owner") -> str:
+        """An admin token of that role, made once."""
+        if role not in self.tokens:
+            minted = keyring.mint_admin_token()
+            await self.db.execute(
+                "INSERT INTO admin_tokens (id, name, digest, public_id, role) VALUES ($1, $2, $3, $4, $5)",
+                ids.new("adm"), f"the {role}", minted.digest, minted.public_id, role,
+            )  # fmt: skip
+            self.tokens[role] = minted.text
+        return self.tokens[role]
+
+    async def admin(
+        self, method: str, path: str, body: Any = None, *, role: str = "owner", headers: dict[str, str] | None = None
+    ) -> Answered:
+        """One request to the admin API; `path` from after /admin/v1. Bytes go as they are, anything else as JSON."""
+        sent = {"Authorization": f"Bearer {await self.token(role)}", **(headers or {})}
+        given: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {} if body is None else {"json": body}
+        async with self.session.request(method, self.admin_url + path, headers=sent, **given) as response:
+            return Answered(response.status, response.headers, await response.read())
 
     async def changed(self) -> None:
         """Waits until the worker's catalog is what the database holds."""

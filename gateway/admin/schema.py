@@ -6,7 +6,7 @@ is an integer of nano-USD (`…_nusd`) or a decimal string of dollars (`…_usd`
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,16 @@ Severity = Literal["error", "warning", "info"]
 
 class Record(msgspec.Struct, kw_only=True):
     """An answer. Unknown fields are ignored on reading."""
+
+
+T = TypeVar("T")
+
+
+class Page(Record, Generic[T]):
+    """A list. `next` is the cursor of the page after, None at the end."""
+
+    data: list[T] = []
+    next: str | None = None
 
 
 class Whoami(Record):

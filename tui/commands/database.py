@@ -65,19 +65,27 @@ def migrate_down(
 
 @seed.command()
 def seed_command(output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table") -> None:
-    """One org, user, project, the providers, tiers, prices, sample billing. Running it again changes nothing."""
+    """One org, user, project, the providers, tiers, prices, sample billing, an owner's token. Again, it changes nothing."""
     import msgspec
 
+    from gateway import credentials
     from gateway import migrate as migrations
     from gateway import seed as seeding
+    from gateway.config import load
     from gateway.store.pool import connect
 
     async def run(url: Secret) -> seeding.Seeded:
+        config = load()
         connection = await connect(url, "seed")
         try:
-            return await seeding.seed(connection)
+            seeded = await seeding.seed(connection)
+            token = await seeding.first_admin_token(connection, seeded.user_id)
         finally:
             await connection.close()
+        if token is not None:
+            path = credentials.write(config.home, credentials.url_of(config.host, config.port), token)
+            print(f"The first admin token is in {path}.", file=sys.stderr)
+        return seeded
 
     with _database() as url:
         missing = migrations.missing(url)

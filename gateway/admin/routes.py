@@ -1,0 +1,31 @@
+"""The table of the admin API: every route there is. aiohttp's routes, the role check and the OpenAPI document all come from it.
+
+How to add a route
+1. Its answer is a struct of `schema` (every field has a default); its body and its query are structs with `forbid_unknown_fields`.
+2. Write the handler in the file of its aggregate: `async def create(ask: Ask[NewThing, Nothing]) -> s.Thing`. It gets a decoded
+   `ask.body`, `ask.query`, the parts in braces as `ask.path["p"]`, a connection `ask.db`, the `ask.desk` and `ask.who`. It returns the
+   struct, or a `Reply` to set a status, an ETag (`version`) or headers, or an aiohttp response of its own (a stream).
+3. SQL stands in `gateway/store/`, one module an aggregate. A refusal is one of `gateway.errors`; `decode.refuse([(field, why)])` is the
+   422 that names a field.
+4. Add a row here, in the order of its section. Fields:
+   `role`    the least role: viewer reads, operator changes what projects need, owner handles providers, money, people and the gateway.
+   `db`      "read": a connection; "write": a transaction, with the audit appended and Idempotency-Key honoured (POST); "none": neither.
+   `once`    a field of the answer that is shown only once (a key): a repetition with the same Idempotency-Key has null there.
+   `answer`  the struct, `Page[Struct]` for a list, None for an event stream.
+5. Every change calls `audit.record(ask, "thing.verb", ("thing", id, name), before=…, after=…)`; its result is the `audit_id` to answer.
+`tests/admin/test_routes.py` walks the table: roles, unknown fields, the document.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.admin import schema as s
+from gateway.admin import session
+from gateway.admin.dispatch import Route
+
+ROUTES: tuple[Route, ...] = (
+    # who is asking
+    Route(method="GET", path="/whoami", handler=session.whoami, role="viewer", answer=s.Whoami, summary="Whose token this is"),
+    Route(method="GET", path="/openapi.json", handler=session.openapi, role="viewer", answer=dict[str, Any], summary="This API, described"),
+)  # fmt: skip
