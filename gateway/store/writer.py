@@ -65,13 +65,20 @@ class PostgresWriter:
                 self._connection = await connect(self._url, "logbook")
                 await ingest.prepare(self._connection)
             task = asyncio.ensure_future(work(self._connection))
+            task.add_done_callback(_retrieved)
             done, _ = await asyncio.wait({task}, timeout=WRITE_TIMEOUT_S)
             if not done:
-                self._connection.terminate()
-                self._connection = None
                 task.cancel()
                 raise DatabaseAway(f"no answer in {WRITE_TIMEOUT_S:g} s")
             return task.result()
+        except (
+            asyncio.CancelledError
+        ):  # the connection may be half prepared or inside a transaction: the next write gets its own
+            await self.close()
+            raise
+        except DatabaseAway:
+            await self.close()
+            raise
         except (
             REFUSED
         ) as error:  # first: asyncpg's own error for a value that can't be encoded is an InterfaceError too
@@ -79,3 +86,9 @@ class PostgresWriter:
         except (*UNREACHABLE, *AGAIN) as error:
             await self.close()
             raise DatabaseAway(f"{type(error).__name__}: {error}") from None
+
+
+def _retrieved(task: asyncio.Task[list[IngestedCost]]) -> None:
+    """A write that nobody waits for any more may fail unheard: its records are still in the journal."""
+    if not task.cancelled():
+        task.exception()
