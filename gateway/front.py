@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from aiohttp import web, web_protocol
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from gateway import errors
+from gateway import errors, ids
 from gateway.config import Config
 from gateway.proxy.body import too_large
 from gateway.proxy.call import Caller
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 BODY_GRACE_S = 10.0
 BODY_BYTES_PER_S = 1024
+FRAMING_GRACE = 64 << 10
+FRAMING_PER_BYTE = 8
+"""A chunked body may come with this much framing: chunks of one byte have six bytes of it. More is a chunk extension without end."""
 
 WRONG_VERSION = errors.Refusal(
     "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
@@ -32,6 +36,12 @@ WRONG_VERSION = errors.Refusal(
     code="http_version_not_supported",
     type="invalid_request_error",
 )
+NO_TUNNELS = errors.MethodNotAllowed(
+    "CONNECT is not a method of anything here: no tunnel is opened.", headers={"Allow": "GET, HEAD, POST"}
+)
+
+_OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\s)[\d.]+\s")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(:\d{0,5})?")
 
 Serve = Callable[["AiohttpCaller"], Awaitable[None]]
 
@@ -45,16 +55,27 @@ def require_fast_parser() -> None:
 class Connection(web_protocol.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("caller", "header_timer", "write_timer")
+    __slots__ = ("caller", "header_timer", "is_other_version", "packet", "unread", "write_timer")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.caller: AiohttpCaller | None = None
         self.header_timer: asyncio.TimerHandle | None = None
         self.write_timer: asyncio.TimerHandle | None = None
+        self.unread = 0
+        """Bytes in the transport's buffer when the client was last looked at."""
+        self.packet = 0
+        """Size of what came last before a call began: its head, and maybe its body."""
+        self.is_other_version = False
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.caller is None:
+            self.packet = len(data)
+        elif self.caller.is_reading:
+            self.caller.count_framing(len(data))
+        if self._messages and isinstance(self._messages[-1][0], web_protocol._ErrInfo):
+            self.is_other_version = _OTHER_VERSION.match(data) is not None
         timer = self.header_timer
         if self._waiter is not None and not self._waiter.done() and not self._messages:
             if timer is None:  # a request has begun to come in
@@ -74,7 +95,7 @@ class Connection(web_protocol.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.write_timer = self._loop.call_later(self._server().config.write_timeout_s, self._reader_is_stuck)
+        self._watch_reader()
         if self.caller is not None:
             self.caller.set_paused(True)
 
@@ -93,16 +114,23 @@ class Connection(web_protocol.RequestHandler):
         if status >= 500:
             log.error("a request ended in a defect of the gateway", exc_info=exc)
             refusal = errors.Refusal("The gateway has a defect; its log says more.")
-        elif message is not None and "version" in message.lower():
+        elif self.is_other_version or (message is not None and "HTTP version" in message):
             refusal = WRONG_VERSION
         else:
             refusal = errors.BadRequest("The request is not valid HTTP/1.1.")
-        response = error_response(refusal)
-        response.force_close()
-        return response
+        return _closing(refusal)
 
-    def _reader_is_stuck(self) -> None:
-        if self.transport is not None:
+    def _watch_reader(self) -> None:
+        self.unread = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        self.write_timer = self._loop.call_later(self._server().config.write_timeout_s, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        """A reader that has taken nothing since the last look is cut off; one that is only slow may go on."""
+        if self.transport is None:
+            return
+        if self.transport.get_write_buffer_size() < self.unread:
+            self._watch_reader()
+        else:
             self.transport.abort()
 
     def _server(self) -> Server:
@@ -132,17 +160,17 @@ class Server(web.Server):
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         message = request._message
-        if message.version != HttpVersion11 and message.version != HttpVersion10:
-            return error_response(
-                errors.Refusal("Only HTTP/1.0 and HTTP/1.1 are spoken here.", status=505, code="http_version")
-            )
-        if len(message.headers.getall("Host", ())) > 1:
-            response = error_response(errors.BadRequest("The request has two Host headers."))
-            response.force_close()
-            return response
-        serve = self._routes.get(message.path) if message.method == "POST" else None
+        refusal = _refused_at_once(message)
+        if refusal is not None:
+            return _closing(refusal)
+        serve = None
+        if message.method == "POST":
+            serve = self._routes.get(message.path) or self._routes.get(message.url.path_safe)
         if serve is None:
-            return await self._app._handle(cast(web.Request, request))
+            response = await self._app._handle(cast(web.Request, request))
+            if message.upgrade:
+                response.force_close()
+            return response
         caller = AiohttpCaller(request)
         connection = cast(Connection, request._protocol)
         connection.caller = caller
@@ -151,6 +179,21 @@ class Server(web.Server):
         finally:
             connection.caller = None
         return cast(web.StreamResponse, Sent(caller.keep_alive and not caller.is_gone))
+
+
+def _refused_at_once(message: RawRequestMessage) -> errors.Refusal | None:
+    """What aiohttp's parser lets pass and a careful server does not."""
+    if message.version != HttpVersion11 and message.version != HttpVersion10:
+        return WRONG_VERSION
+    if message.method == "CONNECT":
+        return NO_TUNNELS
+    headers = message.headers
+    host = headers.get("Host")
+    if host is not None and not _HOST.fullmatch(host):
+        return errors.BadRequest("The Host header is not a host name with an optional port.")
+    if message.chunked and headers.get("Transfer-Encoding", "").strip().lower() != "chunked":
+        return errors.BadRequest("Transfer-Encoding can only be chunked.")
+    return None
 
 
 class Sent:
@@ -171,15 +214,19 @@ class Sent:
 class AiohttpCaller:
     """A request of aiohttp's as the steps want it (proxy.call.Caller)."""
 
-    __slots__ = ("_headers", "_request", "is_gone", "is_http_10", "is_paused", "keep_alive", "on_gone", "on_resume")
+    __slots__ = (
+        "_headers", "_raw", "_request", "is_gone", "is_http_10", "is_paused", "is_reading", "keep_alive", "on_gone", "on_resume",
+    )  # fmt: skip
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
         self._headers = request._message.headers
+        self._raw = 0
         self.is_gone = False
         self.is_paused = False
+        self.is_reading = False
         self.is_http_10 = request._message.version == HttpVersion10
-        self.keep_alive = not request._message.should_close
+        self.keep_alive = not (request._message.should_close or request._message.upgrade)
         self.on_gone: Callable[[], None] | None = None
         self.on_resume: Callable[[bool], None] | None = None
 
@@ -190,12 +237,15 @@ class AiohttpCaller:
         if self._headers.get("Expect", "").lower() == "100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         content = self._request._payload
-        if content.is_eof():
-            data = content.read_nowait()
-            if len(data) > limit:
-                raise too_large(limit)
-            return data
-        return await self._slow_body(limit)
+        self._raw = cast(Connection, self._request._protocol).packet
+        if not content.is_eof():
+            return await self._slow_body(limit)
+        data = content.read_nowait()
+        if len(data) > limit:
+            raise too_large(limit)
+        if self._raw > FRAMING_GRACE + FRAMING_PER_BYTE * len(data):
+            raise mostly_framing()
+        return data
 
     async def _slow_body(self, limit: int) -> bytes:
         """Chunk by chunk; after ten seconds a body must come with a kilobyte a second at least."""
@@ -203,6 +253,8 @@ class AiohttpCaller:
         started = loop.time()
         chunks: list[bytes] = []
         size = 0
+        self.is_reading = True
+        self.count_framing(0)
         while True:
             allowed = BODY_GRACE_S + size / BODY_BYTES_PER_S - (loop.time() - started)
             try:
@@ -213,7 +265,7 @@ class AiohttpCaller:
                 raise errors.BadRequest(
                     "The body came too slowly: at least 1 KB a second after 10 s.", status=408, code="request_timeout"
                 ) from None
-            except (web.HTTPException, ConnectionError):
+            except (errors.Refusal, web.HTTPException, ConnectionError):
                 raise
             except Exception as error:  # aiohttp's payload errors: a broken chunk, a connection that ended
                 self.keep_alive = False
@@ -221,11 +273,20 @@ class AiohttpCaller:
                     raise ConnectionResetError from None
                 raise errors.BadRequest(f"The body is broken: {type(error).__name__}.") from None
             if not chunk:
+                self.is_reading = False
                 return b"".join(chunks)
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
                 raise too_large(limit)
+
+    def count_framing(self, received: int) -> None:
+        """Ends a body that is hardly more than framing."""
+        self._raw += received
+        content = self._request._payload
+        if self._raw > FRAMING_GRACE + FRAMING_PER_BYTE * content.total_bytes:
+            self.keep_alive = False
+            content.set_exception(mostly_framing())
 
     def write(self, data: bytes) -> None:
         transport = self._request._protocol.transport
@@ -248,10 +309,22 @@ class AiohttpCaller:
             self.on_resume(paused)
 
 
+def mostly_framing() -> errors.BadRequest:
+    return errors.BadRequest("The body is mostly framing: a chunk extension or a trailer of many kilobytes.")
+
+
 def error_response(refusal: errors.Refusal) -> web.Response:
     """A refusal outside of a call, as aiohttp sends it."""
     headers = {"Server": "optyx", **errors.headers(refusal)}
     return web.Response(body=errors.body(refusal), status=refusal.status, headers=headers)
+
+
+def _closing(refusal: errors.Refusal) -> web.Response:
+    """The last answer on its connection."""
+    response = error_response(refusal)
+    response.headers["x-request-id"] = ids.of_request(None)
+    response.force_close()
+    return response
 
 
 _is_a_caller: type[Caller] = AiohttpCaller

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from gateway import errors
+from gateway import errors, ids
 from gateway.providers.provider import Endpoint
 from gateway.proxy import answer
 from gateway.proxy.authenticate import authenticate
@@ -21,13 +21,13 @@ from gateway.records import EndReason
 
 log = logging.getLogger(__name__)
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{1,128})?")
 _TAG = re.compile(r"[^\s,=\x00-\x1f\x7f]{1,64}(=[^,\x00-\x1f\x7f]{0,128})?")
 
 
 async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
     """Answers one call, whatever happens: every way out writes an answer (unless the client has left) and a record."""
-    call = Call(endpoint, _request_id(caller))
+    call = Call(endpoint, ids.kept_request_id(caller.header("x-request-id")))
     try:
         if plane.is_draining:
             caller.keep_alive = False
@@ -103,14 +103,16 @@ def _read_headers(plane: Plane, caller: Caller, call: Call) -> str | None:
         if not 1 <= len(user) <= 256 or not user.isprintable():
             raise errors.BadRequest("x-optyx-user must be 1 to 256 printable characters.", param="x-optyx-user")
         call.user = user
-    tags = caller.header("x-optyx-tags")
-    if tags is not None:
-        call.tags = [tag.strip() for tag in tags.split(",")]
-        if len(call.tags) > 16 or not all(_TAG.fullmatch(tag) for tag in call.tags):
+    listed = caller.header("x-optyx-tags")
+    if listed is not None:
+        tags = [tag.strip() for tag in listed.split(",")]
+        if len(tags) > 16 or not all(_TAG.fullmatch(tag) and tag.isprintable() for tag in tags):
             raise errors.BadRequest(
                 "x-optyx-tags must be up to 16 of name or name=value, comma-separated.", param="x-optyx-tags"
             )
-    call.traceparent = caller.header("traceparent")
+        call.tags = tags
+    trace = caller.header("traceparent")
+    call.traceparent = trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None
     return read_tier(caller.header("x-optyx-tier"), plane.holder.catalog)
 
 
@@ -119,11 +121,6 @@ def _ceiling(caller: Caller) -> int | None:
         return read_ceiling(caller.header("x-optyx-max-cost-usd"))
     except ValueError as error:
         raise errors.BadRequest(f"x-optyx-max-cost-usd: {error}.", param="x-optyx-max-cost-usd") from None
-
-
-def _request_id(caller: Caller) -> str | None:
-    value = caller.header("x-request-id")
-    return value if value is not None and _REQUEST_ID.fullmatch(value) else None
 
 
 async def _replay(plane: Plane, caller: Caller, call: Call, body: bytes) -> Replay | None:
