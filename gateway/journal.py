@@ -4,32 +4,45 @@ A worker's folder `OPTYX_HOME/journal/<worker id>/` holds numbered segments of J
 lives. The logbook reads segments back, carries the finals to Postgres, and removes a segment once everything in it is there and no
 call that began in it is still open. Whoever gets a dead worker's lock adopts the folder. A torn last line is skipped.
 
-A record costs about 1.5 µs plus 1.5 µs of encoding; with OPTYX_DURABILITY=power calls also wait for a group-committed fdatasync.
+Beside them lies a reserve, a file of a megabyte: on a full disk it makes room for the finals of calls that are already under way, and
+while it is gone no call begins. A record costs about 1.5 µs plus 1.5 µs of encoding; with OPTYX_DURABILITY=power calls also wait for a
+group-committed fdatasync.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
+import logging
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from gateway.records import Final, Intent
+from gateway.mending import cleaned, repaired
+from gateway.records import Final, Intent, Progress, Record, interrupted
+
+log = logging.getLogger(__name__)
 
 SEGMENT_SIZE = 4 << 20
+RESERVE_SIZE = 1 << 20
+RESERVE_AGAIN_S = 1.0
+TRIES_TO_LOCK = 100
 
 _encode_into = msgspec.json.Encoder().encode_into
-_decode = msgspec.json.Decoder(Intent | Final).decode
+_decode = msgspec.json.Decoder(Record).decode
+_ENCODING = (UnicodeError, OverflowError, ValueError, TypeError)
 
 
 class Segment:
     """One file: how far it is written, how far carried to Postgres, and how many calls that began in it are still open."""
 
-    __slots__ = ("carried", "fd", "is_sealed", "number", "open_calls", "path", "size")
+    __slots__ = ("carried", "fd", "is_failed", "is_sealed", "number", "open_calls", "path", "size")
 
     def __init__(self, path: Path, number: int) -> None:
         self.path = path
@@ -39,6 +52,8 @@ class Segment:
         self.carried = 0
         self.open_calls = 0
         self.is_sealed = False
+        self.is_failed = False
+        """An fdatasync of it failed: it is not written and not synced again, since a second one would claim success (fsyncgate)."""
 
     @property
     def is_spent(self) -> bool:
@@ -54,55 +69,63 @@ class Journal:
 
     def __init__(self, root: Path, worker_id: str, *, sync: bool = False) -> None:
         self.folder = root / worker_id
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.worker_id = worker_id
         self.finals = 0
         self.has_news = asyncio.Event()
         self.news_at = 0  # set has_news once this many finals are written
-        self._lock = _try_lock(self.folder)
-        if self._lock is None:
-            raise OSError(errno.EBUSY, f"{self.folder} belongs to a living worker")
+        self._lock: int | None = _own(self.folder)
         self._sync = sync
+        self._syncer = ThreadPoolExecutor(1, "journal") if sync else None
         self._buffer = bytearray(4096)
         self._began_in: dict[str, Segment] = {}
+        self._unsynced: set[Segment] = set()
+        self._being_synced: set[Segment] = set()
+        self._commit: asyncio.Task[None] | None = None
+        self._has_reserve = False
+        self._reserve_at = 0.0
         self.segments: list[Segment] = []
         self._next_number = 1
         self._current = self._new_segment()
-        self._commit: asyncio.Task[None] | None = None
+        with contextlib.suppress(OSError):
+            self._make_reserve()
 
-    def append(self, record: Intent | Final) -> None:
-        """One line, one write. A short write (a full disk) is taken back."""
+    def append(self, record: Record) -> None:
+        """One line, one write. A record that JSON can't hold is cleaned first; a write that fails is taken back."""
         buffer = self._buffer
-        _encode_into(record, buffer)
+        try:
+            _encode_into(record, buffer)
+        except _ENCODING as error:
+            log.warning("a record is journaled cleaned: %s", error)
+            _encode_into(cleaned(record), buffer)
         buffer += b"\n"
-        segment = self._current
-        written = os.write(segment.fd, buffer)
-        if written != len(buffer):
-            os.ftruncate(segment.fd, segment.size)
-            raise OSError(errno.ENOSPC, "the record did not fit")
-        segment.size += written
-        if type(record) is Intent:
+        kind = type(record)
+        if kind is Final:
+            segment = self._write_somehow(buffer)
+        else:
+            if not self._has_reserve and kind is Intent:
+                self._make_reserve()
+            segment = self._write(buffer)
+        if self._sync:
+            self._unsynced.add(segment)
+        if kind is Intent:
             self._began_in[record.call_id] = segment
             segment.open_calls += 1
-            return
-        began_in = self._began_in.pop(record.call_id, None)
-        if began_in is not None:
-            began_in.open_calls -= 1
-        self.finals += 1
-        if self.finals >= self.news_at:
-            self.has_news.set()
-        if segment.size >= SEGMENT_SIZE:
-            self._rotate()
+        elif kind is Final:
+            self._closed(record.call_id)
+            if segment.size >= SEGMENT_SIZE:
+                with contextlib.suppress(OSError):
+                    self._rotate()
 
     async def synced(self) -> None:
         """With durability `power`: returns once everything appended so far is on the disk. Calls that wait together share one
-        fdatasync. After a failed one the segment is never written again: what the kernel still holds of it can't be known."""
+        fdatasync. After a failed one the segment is never written again: what the kernel still holds of it can't be known. Raises
+        OSError."""
         if not self._sync:
             return
-        if self._commit is not None:
-            await asyncio.shield(self._commit)  # began before our record was written: wait for the next one
+        if self._commit is not None and not self._commit.done():
+            await asyncio.wait({self._commit})  # began before our record was written: wait for the next one
         if self._commit is None or self._commit.done():
-            self._commit = asyncio.create_task(self._fdatasync(), name="journal sync")
+            self._commit = asyncio.create_task(self._sync_all(), name="journal sync")
         await asyncio.shield(self._commit)
 
     def rotate(self) -> None:
@@ -112,20 +135,84 @@ class Journal:
 
     def close(self) -> None:
         """Gives the lock back. An empty journal leaves nothing behind."""
+        if self._syncer is not None:
+            self._syncer.shutdown()
+        self._being_synced = set()
         self._current.is_sealed = True
         self.drop_spent()
         for segment in self.segments:
             os.close(segment.fd)
+        self._reserve.unlink(missing_ok=True)
+        if not self.segments:
+            _remove_folder(self.folder)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        if not self.segments:
-            _remove_folder(self.folder)
 
     def drop_spent(self) -> None:
         for segment in [segment for segment in self.segments if segment.is_spent]:
-            self.segments.remove(segment)
-            segment.remove()
+            if segment not in self._being_synced:
+                self.segments.remove(segment)
+                self._unsynced.discard(segment)
+                segment.remove()
+
+    def _closed(self, call_id: str) -> None:
+        began_in = self._began_in.pop(call_id, None)
+        if began_in is not None:
+            began_in.open_calls -= 1
+        self.finals += 1
+        if self.finals >= self.news_at:
+            self.has_news.set()
+
+    def _write(self, buffer: bytearray) -> Segment:
+        if self._current.is_sealed:
+            self._rotate()
+        segment = self._current
+        try:
+            written = os.write(segment.fd, buffer)
+            if written != len(buffer):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            try:
+                os.ftruncate(segment.fd, segment.size)
+            except OSError:
+                segment.is_sealed = True  # what follows half a line could not be read back: this segment is over
+            raise
+        segment.size += written
+        return segment
+
+    def _write_somehow(self, buffer: bytearray) -> Segment:
+        """A final: its call may have cost money already. On a full disk the reserve makes room, on a broken file another is tried."""
+        try:
+            return self._write(buffer)
+        except OSError as error:
+            self._free_reserve()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                self._rotate()
+            return self._write(buffer)
+
+    def _make_reserve(self) -> None:
+        """Raises OSError while there is no room for it: then no call may begin. Tried once a second."""
+        now = time.monotonic()
+        if now < self._reserve_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._reserve_at = now + RESERVE_AGAIN_S
+        try:
+            self._reserve.write_bytes(bytes(RESERVE_SIZE))
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            raise
+        self._has_reserve = True
+        self._reserve_at = 0.0
+
+    def _free_reserve(self) -> None:
+        if self._has_reserve:
+            self._has_reserve = False
+            self._reserve.unlink(missing_ok=True)
+
+    @property
+    def _reserve(self) -> Path:
+        return self.folder / "reserve"
 
     def _rotate(self) -> None:
         fresh = self._new_segment()  # first: if it fails, the old one goes on
@@ -136,17 +223,24 @@ class Journal:
         segment = Segment(self.folder / f"{self._next_number:08d}.jsonl", self._next_number)
         self._next_number += 1
         self.segments.append(segment)
+        if self._sync:
+            _sync_folder(self.folder)
         return segment
 
-    async def _fdatasync(self) -> None:
-        segment = self._current
-        sync = getattr(os, "fdatasync", os.fsync)
+    async def _sync_all(self) -> None:
+        self._being_synced, self._unsynced = self._unsynced, set()
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(None, sync, segment.fd)
+            for segment in self._being_synced:
+                if segment.is_failed:
+                    raise OSError(errno.EIO, f"an earlier sync of {segment.path.name} failed")
+                await loop.run_in_executor(self._syncer, sync_file, segment.fd)
         except OSError:
-            if segment is self._current:
-                self._rotate()
+            for segment in self._being_synced:
+                segment.is_failed = segment.is_sealed = True
             raise
+        finally:
+            self._being_synced = set()
 
 
 class DeadJournal:
@@ -157,22 +251,29 @@ class DeadJournal:
         self.worker_id = folder.name
         self._lock = lock
 
-    def records(self) -> Iterator[Final]:
-        """Every final, and an `interrupted` one for each call that has none."""
+    def records(self) -> Iterator[Final | bytes]:
+        """Every final, and an `interrupted` one for each call that has none. A line that is no record but should be comes as it is."""
         open_calls: dict[str, Intent] = {}
+        progress: dict[str, Progress] = {}
         for path in sorted(self.folder.glob("*.jsonl")):
             for record in read_records(path.read_bytes()):
                 if isinstance(record, Intent):
                     open_calls[record.call_id] = record
+                elif isinstance(record, Progress):
+                    progress[record.call_id] = record
                 else:
-                    open_calls.pop(record.call_id, None)
+                    if isinstance(record, Final):
+                        open_calls.pop(record.call_id, None)
+                        progress.pop(record.call_id, None)
                     yield record
         for intent in open_calls.values():
-            yield interrupted(intent)
+            yield interrupted(intent, progress.get(intent.call_id))
 
     def remove(self) -> None:
-        for path in self.folder.glob("*.jsonl"):
+        """The oldest first: a final without its intent is only carried once more, an intent without its final would say too much."""
+        for path in sorted(self.folder.glob("*.jsonl")):
             path.unlink()
+        (self.folder / "reserve").unlink(missing_ok=True)
         _remove_folder(self.folder)
         os.close(self._lock)
 
@@ -181,61 +282,57 @@ class DeadJournal:
         os.close(self._lock)
 
 
-def adoptable(root: Path) -> list[DeadJournal]:
-    """The journals whose workers are dead, locked for us."""
-    dead = []
+def adoptable(root: Path) -> Iterator[DeadJournal]:
+    """The journals whose workers are dead, each locked for us as it comes: whoever takes one closes or removes it."""
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         lock = _try_lock(folder) if folder.is_dir() else None
         if lock is not None:
-            dead.append(DeadJournal(folder, lock))
-    return dead
+            yield DeadJournal(folder, lock)
 
 
-def read_records(data: bytes) -> Iterator[Intent | Final]:
-    """The records of a segment's bytes; a line that is no record (a torn last one) is skipped."""
-    for line in data.split(b"\n"):
-        if line:
-            try:
-                yield _decode(line)
-            except msgspec.DecodeError:
-                continue
+def read_records(data: bytes) -> Iterator[Record | bytes]:
+    """The records of a segment's bytes. What follows the last line end was torn off and is skipped; a whole line that even `repaired`
+    can't read is given as it is."""
+    for line in data[: data.rfind(b"\n") + 1].split(b"\n"):
+        if not line:
+            continue
+        try:
+            yield _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            mended = repaired(line)
+            if mended is not None:
+                yield mended
+            elif line.startswith(b'["f"') or not line.startswith(b"["):
+                yield line
 
 
-def interrupted(intent: Intent) -> Final:
-    """What is known of a call whose worker died: that it began. The same intent always gives the same row."""
-    return Final(
-        call_id=intent.call_id,
-        created_at=intent.created_at,
-        request_id=intent.request_id,
-        org_id=intent.org_id,
-        project_id=intent.project_id,
-        key_id=intent.key_id,
-        endpoint=intent.endpoint,
-        tier=intent.tier,
-        requested_model=intent.requested_model,
-        provider=None,
-        model=None,
-        status=500,
-        error_code="interrupted",
-        end_reason="interrupted",
-        stream=intent.stream,
-        attempts=[],
-        prompt_tokens=None,
-        completion_tokens=None,
-        cached_tokens=None,
-        cache_write_tokens=None,
-        reasoning_tokens=None,
-        total_tokens=None,
-        usage_source="none",
-        cost_nusd=None,
-        price_id=None,
-        latency_ms=0.0,
-        ttft_ms=None,
-        overhead_ms=None,
-        user=intent.user,
-        tags=intent.tags,
-        details={"targets": intent.targets, "hold_nusd": intent.hold_nusd},
-    )
+def sync_file(fd: int) -> None:
+    """Onto the disk itself. macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        fcntl.fcntl(fd, full)
+    else:
+        os.fdatasync(fd)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _own(folder: Path) -> int:
+    """Makes the folder and locks it. Somebody looking for dead journals may get hold of the new lock first, find nothing and remove
+    the folder: then it is made again."""
+    for _ in range(TRIES_TO_LOCK):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _try_lock(folder)
+        if lock is not None:
+            return lock
+        time.sleep(0.01)
+    raise OSError(errno.EBUSY, f"{folder} belongs to a living worker")
 
 
 def _try_lock(folder: Path) -> int | None:

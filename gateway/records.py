@@ -1,4 +1,5 @@
-"""What is written down about a call: an `Intent` before the first upstream byte, a `Final` before the client's last. Pure structs.
+"""What is written down about a call: an `Intent` before the first upstream byte, `Progress` while a long stream runs, a `Final` before
+the client's last byte. Pure.
 
 Made by `proxy/record`, appended by `journal`, carried to Postgres by `logbook`. A line of a journal is one JSON array (the structs are
 array-like: names would be half the bytes); fields are only ever appended, so that an older journal can still be read.
@@ -68,6 +69,18 @@ class Intent(msgspec.Struct, array_like=True, tag="i"):
     tags: list[str] | None = None
 
 
+class Progress(msgspec.Struct, array_like=True, tag="p"):
+    """How far a stream has come, once a second: what an `interrupted` row can say of it. Always an estimate."""
+
+    call_id: str
+    provider: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_nusd: int | None
+    price_id: str | None
+
+
 class Final(msgspec.Struct, array_like=True, tag="f"):
     """Everything a row of `request_logs` has but what the database adds. Refusals after authentication have a Final alone."""
 
@@ -103,3 +116,45 @@ class Final(msgspec.Struct, array_like=True, tag="f"):
     tags: list[str] | None = None
     details: dict[str, object] | None = None
     """What the detail screen shows beside: why this route, finish_reason, upstream's request id, client address and agent."""
+
+
+Record = Intent | Progress | Final
+
+
+def interrupted(intent: Intent, progress: Progress | None = None) -> Final:
+    """What is known of a call whose worker died: that it began, and how far its stream had come. The same input always gives the
+    same row."""
+    seen = None if progress is None else progress.prompt_tokens + progress.completion_tokens
+    return Final(
+        call_id=intent.call_id,
+        created_at=intent.created_at,
+        request_id=intent.request_id,
+        org_id=intent.org_id,
+        project_id=intent.project_id,
+        key_id=intent.key_id,
+        endpoint=intent.endpoint,
+        tier=intent.tier,
+        requested_model=intent.requested_model,
+        provider=progress.provider if progress else None,
+        model=progress.model if progress else None,
+        status=500,
+        error_code="interrupted",
+        end_reason="interrupted",
+        stream=intent.stream,
+        attempts=[],
+        prompt_tokens=progress.prompt_tokens if progress else None,
+        completion_tokens=progress.completion_tokens if progress else None,
+        cached_tokens=None,
+        cache_write_tokens=None,
+        reasoning_tokens=None,
+        total_tokens=seen,
+        usage_source="estimated" if progress else "none",
+        cost_nusd=progress.cost_nusd if progress else None,
+        price_id=progress.price_id if progress else None,
+        latency_ms=0.0,
+        ttft_ms=None,
+        overhead_ms=None,
+        user=intent.user,
+        tags=intent.tags,
+        details={"targets": intent.targets, "hold_nusd": intent.hold_nusd},
+    )

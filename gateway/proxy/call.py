@@ -17,7 +17,7 @@ from gateway.ledger import Price, Usage, UsageSource
 from gateway.limits.limits import Hold, Limits
 from gateway.metrics import Metrics
 from gateway.providers.provider import Adapter, Endpoint
-from gateway.records import AttemptRecord, EndReason, Final, Intent
+from gateway.records import AttemptRecord, EndReason, Final, Record
 from gateway.upstream import Reply, Upstream
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Caller(Protocol):
 
 
 class Journal(Protocol):
-    def append(self, record: Intent | Final) -> None: ...
+    def append(self, record: Record) -> None: ...
 
     async def synced(self) -> None: ...
 

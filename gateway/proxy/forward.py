@@ -15,15 +15,31 @@ from gateway.providers.provider import Failure
 from gateway.proxy import answer
 from gateway.proxy.call import Call, Caller, Plane
 from gateway.proxy.exchange import Streaming
-from gateway.proxy.meter import meter
-from gateway.proxy.record import finish
+from gateway.proxy.meter import meter, seen
+from gateway.proxy.record import finish, note
 from gateway.records import EndReason
+
+FIRST_NOTE_S = 0.25
+NOTE_EVERY_S = 1.0
+"""How often a stream's progress is journaled: 3 µs each, and none for the short ones."""
 
 
 class Relay:
     """One stream under way."""
 
-    __slots__ = ("_caller", "_call", "_chunked", "_idle_s", "_over", "_plane", "_reply", "_streaming", "_total")  # noqa: RUF023
+    __slots__ = (
+        "_call",
+        "_caller",
+        "_chunked",
+        "_giving",
+        "_is_recorded",
+        "_note_at",
+        "_over",
+        "_plane",
+        "_reply",
+        "_streaming",
+        "_total",
+    )
 
     def __init__(self, plane: Plane, caller: Caller, call: Call, streaming: Streaming) -> None:
         self._plane = plane
@@ -34,6 +50,9 @@ class Relay:
         self._chunked = not caller.is_http_10
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._total: asyncio.TimerHandle | None = None
+        self._note_at = asyncio.get_running_loop().time() + FIRST_NOTE_S
+        self._is_recorded = False
+        self._giving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Returns when the client has its last byte, or has left."""
@@ -50,7 +69,7 @@ class Relay:
         try:
             caller.write(answer.stream_head(plane, caller, self._call))
             self._pass_on(self._streaming.head)
-            if not self._over.done():
+            if not self._is_recorded:
                 reply.sink = self.receive
                 reply.on_end = self._upstream_ended
                 if reply.chunks:
@@ -70,7 +89,7 @@ class Relay:
 
     def receive(self, chunk: bytes) -> None:
         """Upstream's bytes, at once to the client."""
-        if not self._over.done():
+        if not self._is_recorded:
             self._pass_on(self._streaming.translator.feed(chunk))
 
     def client_gone(self) -> None:
@@ -91,13 +110,20 @@ class Relay:
             self._end("complete", 200, data)
         else:
             self._write(data)
+            if self._reply.last_byte >= self._note_at:
+                self._note()
+
+    def _note(self) -> None:
+        translator, target = self._streaming.translator, self._streaming.target
+        self._note_at = self._reply.last_byte + NOTE_EVERY_S
+        note(self._plane, self._call, target, seen(self._call, translator))
 
     def _write(self, data: bytes) -> None:
         if data:
             self._caller.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def _upstream_ended(self) -> None:
-        if self._over.done():
+        if self._is_recorded:
             return
         translator = self._streaming.translator
         if self._reply.failure is not None and not translator.complete:
@@ -112,7 +138,7 @@ class Relay:
 
     def _fail(self, failure: Failure, reason: EndReason) -> None:
         """After the first byte a failure is an error event and an end without [DONE]: SDKs take a clean end for success."""
-        if self._over.done():
+        if self._is_recorded:
             return
         code = {"upstream_timeout": "upstream_timeout", "drained": "draining"}.get(reason, "upstream_truncated")
         if failure.kind == "status":
@@ -128,8 +154,9 @@ class Relay:
 
     def _end(self, reason: EndReason, status: int, last: bytes | None, failure: Failure | None = None) -> None:
         """Meters, records, and only then gives the client its last bytes. `last` None: there is nobody to give them to."""
-        if self._over.done():
+        if self._is_recorded:
             return
+        self._is_recorded = True
         call, streaming, plane = self._call, self._streaming, self._plane
         translator, target = streaming.translator, streaming.target
         call.status = status
@@ -151,8 +178,7 @@ class Relay:
         if last is None:
             self._over.set_result(None)
         elif plane.durable:
-            asyncio.get_running_loop().create_task(self._last_when_synced(last))
-            return
+            self._giving = asyncio.create_task(self._last_when_synced(last), name="last bytes")
         else:
             self._give_last(last)
 

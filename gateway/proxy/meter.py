@@ -13,8 +13,9 @@ import msgspec
 
 from gateway.catalog import Target
 from gateway.ledger import Usage, call_cost, cost_nusd
+from gateway.mending import MAX_TOKENS
 from gateway.metrics import Metrics
-from gateway.providers.provider import Answer
+from gateway.providers.provider import Answer, StreamTranslator
 from gateway.proxy.call import Call
 from gateway.records import AttemptRecord
 
@@ -40,7 +41,9 @@ _decode_whole = msgspec.json.Decoder(_Whole).decode
 
 def meter(call: Call, target: Target, usage: Usage | None, tokens_seen: int, *, is_partial: bool = False) -> None:
     """Sets usage, its source, price and cost. Without a count of the provider's an answer that had begun is estimated; `is_partial`:
-    the provider counted the prompt and not yet what it generated."""
+    the provider counted the prompt and not yet what it generated. A count that no call can have is none."""
+    if usage is not None and max(usage.prompt_tokens, usage.completion_tokens) > MAX_TOKENS:
+        usage = None
     if usage is not None and not is_partial:
         call.usage_source = "provider"
     elif usage is not None:
@@ -62,6 +65,14 @@ def meter(call: Call, target: Target, usage: Usage | None, tokens_seen: int, *, 
         call.cost_nusd = own
     if attempts:
         attempts[-1].cost_nusd = own
+
+
+def seen(call: Call, translator: StreamTranslator) -> Usage:
+    """What a stream that is under way has used so far: an estimate where the provider has not counted yet."""
+    counted = translator.usage
+    prompt = prompt_tokens(call.endpoint, call.fields) if counted is None else counted.prompt_tokens
+    output = counted.completion_tokens if counted and not translator.usage_is_partial else translator.tokens_seen
+    return Usage(prompt, output, total_tokens=prompt + output)
 
 
 def bill(metrics: Metrics, call: Call, attempt: AttemptRecord, target: Target, usage: Usage) -> None:

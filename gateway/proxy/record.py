@@ -1,14 +1,17 @@
-"""What is written down: the intent before the first upstream byte, the final before the client's last."""
+"""What is written down: the intent before the first upstream byte, how far a stream has come, the final before the client's last byte."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
+from gateway.catalog import Target
 from gateway.errors import Unavailable
+from gateway.ledger import Usage, call_cost, cost_nusd
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.choose import Route
 from gateway.proxy.meter import metered_tokens
-from gateway.records import EndReason, Final, Intent
+from gateway.records import EndReason, Final, Intent, Progress
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,23 @@ def intend(plane: Plane, call: Call, route: Route, hold_nusd: int | None) -> Non
         ) from None
 
 
+def note(plane: Plane, call: Call, target: Target, usage: Usage) -> None:
+    """How far a stream has come, for the case that this worker is killed. A journal that fails now is found out by the next call."""
+    price = target.model.price_at(call.created_at)
+    own = None if price is None else cost_nusd(usage, price)
+    progress = Progress(
+        call_id=call.call_id,
+        provider=target.provider.name,
+        model=target.model.id,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_nusd=call_cost(own, True, (attempt.cost_nusd for attempt in call.attempts[:-1])),
+        price_id=price.id if price else None,
+    )
+    with contextlib.suppress(OSError):
+        plane.journal.append(progress)
+
+
 def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
     """Journals the final record, settles the hold and counts: once per call, whoever comes first."""
     if call.is_recorded:
@@ -58,9 +78,9 @@ def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
     if final is not None:
         try:
             plane.journal.append(final)
-        except OSError as error:
+        except Exception as error:  # whatever it is: the charge must not be lost, nor the hold be kept
             plane.metrics.count("journal_errors")
-            log.error("a final record can't be journaled: %s", error.strerror)
+            log.error("a final record can't be journaled: %s", error)
             if plane.on_unrecorded is not None:
                 plane.on_unrecorded(final)
     usage = call.usage

@@ -6,14 +6,14 @@ COPY costs 3 µs of ours and 9 of Postgres's a row at 500 rows a batch; unnest 1
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
 
 from gateway.limits.limits import IngestedCost
+from gateway.mending import cleaned, is_plausible, storable
 from gateway.records import Final
 from gateway.store.locks import BUDGET_LOCK
 from gateway.store.pool import Connection
@@ -33,6 +33,8 @@ ALTER TABLE staging ALTER seq DROP NOT NULL, ALTER ingest_xid DROP NOT NULL
 """
 
 LOCK_BUDGETS_SHARED = "SELECT pg_advisory_xact_lock_shared($1)"
+
+HORIZON = "SELECT dropped_before FROM retention_horizons WHERE name = 'request_logs'"
 
 MOVE_STAGED = """
 WITH fresh AS (
@@ -111,7 +113,6 @@ INSERT INTO quarantined_records (call_id, worker_id, record, reason) VALUES ($1,
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INT8 = 1 << 63
 _encode = msgspec.json.encode
 
 
@@ -121,10 +122,21 @@ async def ingest(connection: Connection, worker_id: str, version: str, finals: l
     rows = [to_row(final, worker_id, version) for final in finals]
     async with connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = on")
-        await connection.copy_records_to_table("staging", records=rows, columns=COLUMNS)
         await connection.execute(LOCK_BUDGETS_SHARED, BUDGET_LOCK)
+        horizon = await connection.fetchval(HORIZON)
+        if horizon is not None and min(row[0] for row in rows) < horizon:
+            await _set_aside_dropped(connection, worker_id, finals, horizon)
+            rows = [row for row in rows if row[0] >= horizon]
+        await connection.copy_records_to_table("staging", records=rows, columns=COLUMNS)
         fresh = await connection.fetch(MOVE_STAGED)
         return await _move_budgets(connection, worker_id, fresh)
+
+
+async def _set_aside_dropped(connection: Connection, worker_id: str, finals: list[Final], horizon: datetime) -> None:
+    """Records of days that retention has dropped: nobody can tell any more whether they were counted. Kept, not counted."""
+    for final in finals:
+        if instant(final.created_at) < horizon:
+            await quarantine(connection, worker_id, final.call_id, _encode(cleaned(final)), "older than the retention")
 
 
 async def prepare(connection: Connection) -> None:
@@ -133,9 +145,28 @@ async def prepare(connection: Connection) -> None:
     await connection.execute(TRIM_STAGING)
 
 
-async def quarantine(connection: Connection, worker_id: str, final: Final, reason: str) -> None:
-    """Keeps a record that had to be cleaned as it came."""
-    await connection.execute(QUARANTINE, UUID(final.call_id), worker_id, _encode(final), reason[:500])
+async def ingest_cleaned(
+    connection: Connection, worker_id: str, version: str, final: Final, reason: str
+) -> list[IngestedCost]:
+    """One record as it can be stored, and the original beside it."""
+    fresh = storable(final)
+    fresh.call_id = str(call_uuid(final.call_id))
+    async with connection.transaction():
+        await quarantine(connection, worker_id, final.call_id, _encode(cleaned(final)), reason)
+        return await ingest(connection, worker_id, version, [fresh])
+
+
+async def quarantine(connection: Connection, worker_id: str, call_id: str, record: bytes, reason: str) -> None:
+    """Keeps a record as it came, once. `call_id` needs not be a UUID."""
+    reason = reason.replace("\x00", "\ufffd")[:500]
+    await connection.execute(QUARANTINE, call_uuid(call_id), worker_id, record, reason)
+
+
+def call_uuid(call_id: str) -> UUID:
+    try:
+        return UUID(call_id)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, call_id.encode("utf-8", "replace").decode())
 
 
 async def _move_budgets(connection: Connection, worker_id: str, fresh: list[Any]) -> list[IngestedCost]:
@@ -185,7 +216,9 @@ def subject_of(budget: Any, row: Any) -> str | None:
 
 
 def to_row(final: Final, worker_id: str, version: str) -> tuple[Any, ...]:
-    """A final as the tuple COPY wants, in the order of COLUMNS."""
+    """A final as the tuple COPY wants, in the order of COLUMNS. Raises ValueError for what no row may say."""
+    if (final.total_tokens or final.cost_nusd) and not is_plausible(final):
+        raise ValueError("the tokens or the cost can't be those of one call")
     return (
         instant(final.created_at), UUID(final.call_id), final.request_id, final.org_id, final.project_id, final.key_id, final.endpoint,
         final.tier, final.requested_model, final.provider, final.model, final.status, final.error_code, final.end_reason, final.stream,
@@ -198,27 +231,3 @@ def to_row(final: Final, worker_id: str, version: str) -> tuple[Any, ...]:
 def instant(epoch_s: float) -> datetime:
     """Epoch seconds as a timestamp, to the microsecond and always the same."""
     return _EPOCH + timedelta(microseconds=round(epoch_s * 1e6))
-
-
-def cleaned(final: Final) -> Final:
-    """The same record without what Postgres can't hold: NUL and lone surrogates in text, NaN, numbers over 64 bits."""
-    raw = msgspec.structs.asdict(final)
-    return Final(**{name: _clean(value) for name, value in raw.items()})
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return max(-_INT8, min(_INT8 - 1, value))
-    if isinstance(value, float):
-        return value if math.isfinite(value) else 0.0
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {_clean(name): _clean(item) for name, item in value.items()}
-    if isinstance(value, msgspec.Struct):
-        return type(value)(**{name: _clean(item) for name, item in msgspec.structs.asdict(value).items()})
-    return value

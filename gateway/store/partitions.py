@@ -1,10 +1,11 @@
-"""Days of request_logs and payloads: made ahead, dropped when they are older than the retention says."""
+"""Days of request_logs and payloads: made ahead, dropped when they are older than the retention says. What was dropped stays known: a
+record of such a day, found late in some journal, may have been counted already and is not taken again (`ingest`)."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from gateway.store.locks import HOUSEKEEPING_LOCK
+from gateway.store.locks import BUDGET_LOCK, HOUSEKEEPING_LOCK
 from gateway.store.pool import Connection
 
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1)"
@@ -21,6 +22,20 @@ IS_EMPTY_DAY = {
     "payloads": "SELECT NOT EXISTS (SELECT FROM payloads_default WHERE created_at >= $1 AND created_at < $2)",
 }
 
+NOW = "SELECT now()"
+
+KEEP_WRITERS_OUT = "SELECT pg_advisory_xact_lock($1)"
+
+MOVE_HORIZON = """
+INSERT INTO retention_horizons AS h (name, dropped_before) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET dropped_before = excluded.dropped_before WHERE h.dropped_before < excluded.dropped_before
+"""
+
+EMPTY_DEFAULT = {
+    "request_logs": "DELETE FROM request_logs_default WHERE created_at < $1",
+    "payloads": "DELETE FROM payloads_default WHERE created_at < $1",
+}
+
 FORGET_ANSWERS = "DELETE FROM idempotency WHERE expires_at < now()"
 
 DAYS_AHEAD = 3
@@ -33,25 +48,34 @@ def name_of(table: str, day: date) -> str:
 async def keep_house(connection: Connection, retention_days: dict[str, int], now: datetime | None = None) -> list[str]:
     """Makes the days to come and drops those gone by; one worker at a time, the others find nothing to do. Returns what was dropped.
     Table names are ours and days are dates: nothing of a caller's is in a statement."""
-    today = (now or datetime.now(UTC)).date()
     dropped: list[str] = []
     async with connection.transaction():
         if not await connection.fetchval(TRY_LOCK, HOUSEKEEPING_LOCK):
             return []
+        # Postgres's clock: a machine whose own runs a year ahead must not drop a year
+        today = (now or await connection.fetchval(NOW)).astimezone(UTC).date()
         for table, keep_days in retention_days.items():
             there = {row[0] for row in await connection.fetch(PARTITIONS, table)}
             for day in (today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)):
                 if name_of(table, day) not in there and await _is_free(connection, table, day):
                     await connection.execute(_create(table, day))
-            for name in sorted(there):
-                day_text = name.removeprefix(f"{table}_")
-                if day_text.isdigit() and datetime.strptime(day_text, "%Y%m%d").date() < today - timedelta(
-                    days=keep_days
-                ):
-                    await connection.execute(f"DROP TABLE {name}")
-                    dropped.append(name)
+            dropped += await _drop(connection, table, there, today - timedelta(days=keep_days))
         await connection.execute(FORGET_ANSWERS)
     return dropped
+
+
+async def _drop(connection: Connection, table: str, there: set[str], first_kept: date) -> list[str]:
+    """Everything of `table` before the day `first_kept`. Writers are kept out meanwhile: one that has read the old horizon must not put
+    a row into the days that go."""
+    start = datetime(first_kept.year, first_kept.month, first_kept.day, tzinfo=UTC)
+    await connection.execute(KEEP_WRITERS_OUT, BUDGET_LOCK)
+    await connection.execute(MOVE_HORIZON, table, start)
+    await connection.execute(EMPTY_DEFAULT[table], start)
+    days = {name: name.removeprefix(f"{table}_") for name in sorted(there)}
+    old = [n for n, d in days.items() if d.isdigit() and datetime.strptime(d, "%Y%m%d").date() < first_kept]
+    for name in old:
+        await connection.execute(f"DROP TABLE {name}")
+    return old
 
 
 async def _is_free(connection: Connection, table: str, day: date) -> bool:

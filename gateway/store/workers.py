@@ -11,6 +11,10 @@ ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), state = excluded.state, sto
 
 STOPPED = "UPDATE workers SET stopped_at = now(), state = '{}' WHERE id = $1"
 
+FREE_SHARES = "DELETE FROM budget_shares WHERE worker_id = $1"
+
+FREE_ANSWERS = "DELETE FROM idempotency WHERE worker_id = $1 AND state = 'in_progress'"
+
 FORGET_OLD = "DELETE FROM workers WHERE heartbeat_at < now() - interval '7 days'"
 
 SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
@@ -24,3 +28,11 @@ async def beat(connection: Connection, worker_id: str, machine: str, pid: int, v
 
 async def stopped(connection: Connection, worker_id: str) -> None:
     await connection.execute(STOPPED, worker_id)
+
+
+async def bury(connection: Connection, worker_id: str) -> None:
+    """A worker that died, once its journal is carried: nothing is held in its name any more."""
+    async with connection.transaction():
+        await connection.execute(FREE_SHARES, worker_id)
+        await connection.execute(FREE_ANSWERS, worker_id)
+        await connection.execute(STOPPED, worker_id)
