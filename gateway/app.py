@@ -97,6 +97,7 @@ class Worker:
             lives.push_async_callback(writer.close)
             await self.refresh.start()
             lives.push_async_callback(self.refresh.close)
+            lives.callback(self.upstream.close)
             money = PostgresCoordinator(self.url, self.id)
             rates = (
                 RedisCoordinator(self.config.redis_url, self.id)

@@ -43,6 +43,7 @@ class PostgresCoordinator:
         async def work(connection: Connection) -> list[Drawn]:
             found: dict[int, Drawn] = {}
             order = sorted(range(len(draws)), key=lambda index: draws[index].pool.key)
+            await self._create_windows(connection, [draw.pool for draw in draws if draw.pool.kind == "money"])
             for index in order:
                 draw = draws[index]
                 found[index] = await (
@@ -95,16 +96,26 @@ class PostgresCoordinator:
             self._connection.terminate()
             self._connection = None
 
+    async def _create_windows(self, connection: Connection, pools: list[Pool]) -> None:
+        """Windows that begin now. The budget lock comes before any row's lock: the logbook takes them in this order too."""
+        missing = [
+            pool
+            for pool in pools
+            if not await connection.fetchval(sql.HAS_WINDOW, pool.id, pool.subject, instant(pool.start))
+        ]
+        if missing:
+            await connection.execute(sql.LOCK_BUDGETS, BUDGET_LOCK)
+            for pool in missing:
+                await connection.execute(
+                    sql.CREATE_WINDOW, pool.id, pool.subject, instant(pool.start), instant(pool.end)
+                )
+
     async def _money(self, connection: Connection, draw: Draw) -> Drawn:
         pool = draw.pool
         key = (pool.id, pool.subject, instant(pool.start))
         row = await connection.fetchrow(sql.WINDOW_FOR_UPDATE, *key)
-        if row is None:
-            await connection.execute(sql.LOCK_BUDGETS, BUDGET_LOCK)
-            await connection.execute(sql.CREATE_WINDOW, *key, instant(pool.end))
-            row = await connection.fetchrow(sql.WINDOW_FOR_UPDATE, *key)
-            if row is None:  # the budget itself is gone: nothing limits any more
-                return Drawn(draw.least, 0, 0, 0.0)
+        if row is None:  # the budget itself is gone: nothing limits any more
+            return Drawn(draw.least, 0, 0, 0.0)
         await connection.execute(sql.DROP_EXPIRED, *key)
         shares = await connection.fetch(sql.SHARES_OF_WINDOW, *key)
         left = row[1] - row[0] - sum(share[1] for share in shares)

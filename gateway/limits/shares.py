@@ -232,6 +232,8 @@ class Shares:
             empty = [(share, amount) for share, amount in parts if share.available < amount]
             if not empty:
                 continue
+            if now < deadline and all(_is_there(share, amount - share.available) for share, amount in empty):
+                continue  # calls that waited with us took what was drawn; there is more
             lent = [
                 (share, amount)
                 for share, amount in empty
@@ -274,7 +276,8 @@ class Shares:
             if not mine:
                 continue
             self._metrics.count("coordinator_draws")
-            draws = [Draw(share.pool, amount - share.available, share.stale) for share, amount in mine]
+            # never less than one: a call that ended meanwhile may have freed what was short
+            draws = [Draw(share.pool, max(1, amount - share.available), share.stale) for share, amount in mine]
             for share, _ in mine:
                 share.stale = 0
             drawn = await coordinator.draw(draws)
@@ -327,6 +330,10 @@ class Shares:
 
 def _left(share: Share) -> int:
     return share.available + (share.told.left if share.told else 0)
+
+
+def _is_there(share: Share, missing: int) -> bool:
+    return share.told is not None and share.told.left >= missing
 
 
 def _may_come(told: Drawn, missing: int) -> bool:

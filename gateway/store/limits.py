@@ -10,6 +10,10 @@ WHERE w.budget_id = $1 AND w.subject = $2 AND w.window_start = $3
 FOR UPDATE OF w
 """
 
+HAS_WINDOW = """
+SELECT true FROM budget_windows WHERE budget_id = $1 AND subject = $2 AND window_start = $3
+"""
+
 LOCK_BUDGETS = "SELECT pg_advisory_xact_lock($1)"
 
 CREATE_WINDOW = """
