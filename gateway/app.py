@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from gateway import config as configuration
-from gateway import exposition, ids, plain
+from gateway import exposition, ids, plain, upkeep
 from gateway.admin import dispatch
 from gateway.admin.desk import Desk
 from gateway.admin.routes import ROUTES
@@ -42,7 +42,7 @@ from gateway.proxy.serve import serve
 from gateway.refresh import Refresh
 from gateway.sealing import Sealer, SealError, key_of
 from gateway.secret import Secret
-from gateway.store import partitions, workers
+from gateway.store import workers
 from gateway.store.pool import UNREACHABLE, open_pool
 from gateway.store.writer import PostgresWriter
 from gateway.upstream import Upstream
@@ -51,7 +51,6 @@ from gateway.version import VERSION
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 2.0
-HOUSEKEEPING_S = 600.0
 FLUSH_S = 10.0
 ADMIN_CONNECTIONS = 4
 ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER, "google": google.ADAPTER, "anthropic": anthropic.ADAPTER}
@@ -128,11 +127,13 @@ class Worker:
                 idempotency=PostgresIdempotency(pool, self.id),
             )
             self.logbook = logbook
+            self.backlog = upkeep.Backlog(journal, logbook)
             self._start("catalog", self.refresh.run())
             self._start("logbook", logbook.run())
             self._start("shares", shares.run())
             self._start("heartbeat", self._beat(pool))
-            self._start("housekeeping", self._keep_house(pool))
+            self._start("housekeeping", upkeep.keep_house(pool, self.refresh))
+            self._start("books", upkeep.check_books(pool, self.metrics, self.id))
             if isinstance(rates, RedisCoordinator):
                 self._start("wanted", _return_wanted(rates, shares))
             lives.push_async_callback(self._stop_tasks)
@@ -256,25 +257,13 @@ class Worker:
                 "in_flight": self.in_flight,
                 "streams": len(self.plane.relays),
                 "targets": self.health.report(time.monotonic()),
+                "journal": self.backlog.report(self.in_flight),
             }
             with contextlib.suppress(*UNREACHABLE):
                 async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:
                     text = msgspec.json.encode(state).decode()
                     await workers.beat(connection, self.id, self.machine, os.getpid(), VERSION, text)
             await asyncio.sleep(HEARTBEAT_S)
-
-    async def _keep_house(self, pool: Any) -> None:
-        while True:
-            settings = self.refresh.catalog.settings
-            days = {"request_logs": settings.log_retention_days, "payloads": settings.capture_retention_days}
-            try:
-                async with pool.acquire() as connection:
-                    dropped = await partitions.keep_house(connection, days)
-                if dropped:
-                    log.info("dropped by retention: %s", ", ".join(dropped))
-                await asyncio.sleep(HOUSEKEEPING_S)
-            except UNREACHABLE:
-                await asyncio.sleep(5)
 
     def _readiness(self) -> tuple[bool, dict[str, str]]:
         components = {

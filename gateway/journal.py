@@ -89,6 +89,11 @@ class Journal:
         with contextlib.suppress(OSError):
             self._make_reserve()
 
+    @property
+    def open_calls(self) -> int:
+        """Calls that began and have no final yet."""
+        return len(self._began_in)
+
     def append(self, record: Record) -> None:
         """One line, one write. A record that JSON can't hold is cleaned first; a write that fails is taken back."""
         buffer = self._buffer

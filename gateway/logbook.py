@@ -12,6 +12,7 @@ import errno
 import itertools
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -74,10 +75,17 @@ class Logbook:
         self._ingested = ingested
         self._unrecorded: deque[Final] = deque()
         self._failures = 0
+        self._caught_up_at = time.monotonic()
 
     @property
     def is_healthy(self) -> bool:
         return self._failures < 3
+
+    def behind_s(self) -> float:
+        """For how long there has been something that is not in Postgres yet; 0 when nothing waits."""
+        if self._unrecorded or any(segment.carried < segment.size for segment in self._journal.segments):
+            return time.monotonic() - self._caught_up_at
+        return 0.0
 
     def keep(self, final: Final) -> None:
         """A final that the journal could not take: kept in memory until it is in Postgres. With a hundred thousand of them, those that
@@ -139,6 +147,7 @@ class Logbook:
             await self._write(self._journal.worker_id, batch)
             for _ in batch:
                 self._unrecorded.popleft()
+        self._caught_up_at = time.monotonic()
         if self._journal.segments and self._journal.segments[0].is_sealed:
             self._journal.drop_spent()
 

@@ -524,6 +524,33 @@ class AuditEntry(Record):
     digest: str = ""
 
 
+class BooksFinding(Record):
+    """One thing that does not add up: what it is, and both sides of it."""
+
+    what: str = ""
+    found: str = ""
+
+
+class BooksCheck(Record):
+    """One claim about the books. `findings` counts all of them, `examples` are the first twenty."""
+
+    name: str = ""
+    claim: str = ""
+    ok: bool = False
+    findings: int = 0
+    examples: list[BooksFinding] = []
+
+
+class Books(Record):
+    """Every check in one snapshot of the database. Rows are compared from `since` on: what retention has dropped can't be."""
+
+    ok: bool = False
+    at: str = ""
+    since: str | None = None
+    took_ms: float = 0.0
+    checks: list[BooksCheck] = []
+
+
 class Chain(Record):
     """The audit's hash chain, checked from its first entry."""
 

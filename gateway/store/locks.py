@@ -6,5 +6,11 @@ BUDGET_LOCK = 0x6F70740001
 HOUSEKEEPING_LOCK = 0x6F70740002
 """Partitions and retention: one worker at a time."""
 
+BOOKS_LOCK = 0x6F70740005
+"""The check of every minute: one worker of all."""
+
+REPRICE_LOCK = 0x6F70740006
+"""One repricing at a time."""
+
 AUDIT_LOCK = 0x6F70740003
 """The audit's chain has one end."""

@@ -15,6 +15,11 @@ FREE_SHARES = "DELETE FROM budget_shares WHERE worker_id = $1"
 
 FREE_ANSWERS = "DELETE FROM idempotency WHERE worker_id = $1 AND state = 'in_progress'"
 
+BURY = """
+INSERT INTO workers (id, machine, pid, version, stopped_at) VALUES ($1, '', 0, '', now())
+ON CONFLICT (id) DO UPDATE SET stopped_at = coalesce(workers.stopped_at, now()), state = '{}'
+"""
+
 FORGET_OLD = "DELETE FROM workers WHERE heartbeat_at < now() - interval '7 days'"
 
 SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
@@ -31,8 +36,9 @@ async def stopped(connection: Connection, worker_id: str) -> None:
 
 
 async def bury(connection: Connection, worker_id: str) -> None:
-    """A worker that died, once its journal is carried: nothing is held in its name any more."""
+    """A worker that died, once its journal is carried: nothing is held in its name any more. One that never got to its first
+    heartbeat is known from now on."""
     async with connection.transaction():
         await connection.execute(FREE_SHARES, worker_id)
         await connection.execute(FREE_ANSWERS, worker_id)
-        await connection.execute(STOPPED, worker_id)
+        await connection.execute(BURY, worker_id)
