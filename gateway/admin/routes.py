@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.admin import books, session
+from gateway.admin import books, logs, session
 from gateway.admin import schema as s
 from gateway.admin.dispatch import Route
 
@@ -30,4 +30,8 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/openapi.json", handler=session.openapi, role="viewer", answer=dict[str, Any], summary="This API, described"),
     # the books
     Route(method="GET", path="/books", handler=books.check, role="viewer", answer=s.Books, db="none", summary="Check that the books add up"),
+    # the log
+    Route(method="GET", path="/logs", handler=logs.index, role="viewer", query=logs.LogsQuery, answer=s.LogPage, summary="Search the log"),
+    Route(method="GET", path="/logs/count", handler=logs.count, role="viewer", query=logs.Wanted, answer=s.LogCount, summary="Count what matches"),
+    Route(method="GET", path="/logs/{request_id}", handler=logs.detail, role="viewer", answer=s.LogDetail, summary="One call, by either of its ids"),
 )  # fmt: skip

@@ -3,7 +3,10 @@ record of such a day, found late in some journal, may have been counted already 
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, date, datetime, timedelta
+
+import asyncpg
 
 from gateway.store.locks import BUDGET_LOCK, HOUSEKEEPING_LOCK
 from gateway.store.pool import Connection
@@ -58,7 +61,9 @@ async def keep_house(connection: Connection, retention_days: dict[str, int], now
             there = {row[0] for row in await connection.fetch(PARTITIONS, table)}
             for day in (today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)):
                 if name_of(table, day) not in there and await _is_free(connection, table, day):
-                    await connection.execute(_create(table, day))
+                    with contextlib.suppress(asyncpg.CheckViolationError):  # a row of that day arrived this very moment
+                        async with connection.transaction():
+                            await connection.execute(_create(table, day))
             dropped += await _drop(connection, table, there, today - timedelta(days=keep_days))
         await connection.execute(FORGET_ANSWERS)
     return dropped
@@ -76,6 +81,12 @@ async def _drop(connection: Connection, table: str, there: set[str], first_kept:
     for name in old:
         await connection.execute(f"DROP TABLE {name}")
     return old
+
+
+async def make_days(connection: Connection, table: str, days: list[date]) -> None:
+    """Partitions for exactly these days: for rows that come late, such as an import's."""
+    for day in days:
+        await connection.execute(_create(table, day))
 
 
 async def _is_free(connection: Connection, table: str, day: date) -> bool:

@@ -1,0 +1,146 @@
+"""The log of calls: pages, counts, single calls. Filters are evaluated by Postgres; a page never takes longer than its time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from gateway.admin import filter as grammar
+from gateway.admin import schema as s
+from gateway.admin.desk import Ask, Nothing
+from gateway.admin.paging import Limit, decode_cursor, encode_cursor
+from gateway.errors import BadRequest, NotFound
+from gateway.store import log_filter, log_rows, log_search, log_tail
+from gateway.store.log_search import Place
+
+PLAIN = ("project", "key", "status", "provider", "model", "tier", "since", "until")
+STEPS = 60
+COUNT_BUDGET_S = 0.2
+COUNT_SPAN = timedelta(hours=24)
+"""What a count without `since` looks at."""
+
+
+class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A filter in the grammar, plain parameters, or both: then both hold."""
+
+    filter: str = ""
+    project: str = ""
+    key: str = ""
+    status: str = ""
+    provider: str = ""
+    model: str = ""
+    tier: str = ""
+    since: str = ""
+    until: str = ""
+
+
+class LogsQuery(Wanted, kw_only=True, forbid_unknown_fields=True):
+    """`after` and `before` are ids of the tail's events: the rows between them, in the tail's order."""
+
+    limit: Limit = 100
+    cursor: str | None = None
+    order: Literal["desc", "asc"] = "desc"
+    after: str | None = None
+    before: str | None = None
+
+
+def read_filter(query: Wanted, now: float) -> log_filter.Filter:
+    """Raises BadRequest that names the word."""
+    plain = {name: value for name in PLAIN if (value := getattr(query, name))}
+    return grammar.all_of([grammar.parse(query.filter, now), grammar.of_parameters(plain, now)])
+
+
+async def index(ask: Ask[Nothing, LogsQuery]) -> s.LogPage:
+    query = ask.query
+    wanted = read_filter(query, ask.desk.clock())
+    if query.after is not None or query.before is not None:
+        return await _between(ask, wanted)
+    found = await log_search.search(
+        ask.db, wanted, limit=query.limit, place=_place(query.cursor), ascending=query.order == "asc"
+    )
+    return s.LogPage(
+        data=found.rows,
+        next=encode_cursor(log_rows.iso(found.next.at), found.next.call_id.hex) if found.next else None,
+        scanned_to=log_rows.iso(found.scanned_to) if found.scanned_to else None,
+    )
+
+
+def _place(cursor: str | None) -> Place | None:
+    place = decode_cursor(cursor, tuple[datetime, str])
+    if place is None:
+        return None
+    try:
+        return Place(place[0], UUID(hex=place[1]))
+    except ValueError:
+        raise BadRequest("cursor: this is no cursor of this list.", param="cursor") from None
+
+
+async def _between(ask: Ask[Nothing, LogsQuery], wanted: log_filter.Filter) -> s.LogPage:
+    """A gap of the tail, filled."""
+    query = ask.query
+    after = log_tail.read_position(query.cursor or query.after or "0.0")
+    before = log_tail.read_position(query.before) if query.before else None
+    if after is None or (query.before and before is None):
+        raise BadRequest("after and before are ids of the tail's events, such as 1234.5678.", param="after")
+    with log_search.told_plainly():
+        async with log_search.bounded(ask.db, log_search.SLOWEST_S):
+            resolved = await log_filter.resolve(ask.db, wanted)
+            page = await log_tail.read(ask.db, resolved, after, before, query.limit)
+    return s.LogPage(data=[row for _, row in page.rows], next=str(page.rows[-1][0]) if page.is_full else None)
+
+
+async def count(ask: Ask[Nothing, Wanted]) -> s.LogCount:
+    """What matches, and what there is in the same range without the filter; each within its time."""
+    wanted = read_filter(ask.query, ask.desk.clock())
+    now = datetime.now(UTC)
+    with log_search.told_plainly():
+        resolved, low, high = await log_search.prepare(ask.db, wanted)
+        high = min(high, now) if high > now else high
+        if wanted.since is None:
+            low = max(low, high - COUNT_SPAN)
+        else:
+            low = min(high, datetime.fromtimestamp(wanted.since, UTC)) if wanted.since > 0 else low
+        nothing = log_filter.Filter()
+        total = await log_search.count(ask.db, nothing, low, high, STEPS, COUNT_BUDGET_S)
+        matched = total
+        if resolved.conditions:
+            matched = await log_search.count(ask.db, resolved, low, high, STEPS, COUNT_BUDGET_S)
+    return s.LogCount(
+        matched=sum(matched.calls),
+        total=max(sum(total.calls), sum(matched.calls)),
+        since=log_rows.iso(low),
+        until=log_rows.iso(high),
+        series=[float(value) for value in matched.calls],
+        error_series=[float(value) for value in matched.errors],
+        truncated=not (total.is_whole and matched.is_whole),
+    )
+
+
+async def detail(ask: Ask[Nothing, Nothing]) -> s.LogDetail:
+    """By the client's request id or by our call id."""
+    wanted = ask.path["request_id"]
+    row = await log_search.find(ask.db, wanted)
+    if row is None:
+        raise NotFound(
+            f"There is no call {wanted[:128]!r} in the log: its id is wrong, or its day has been dropped by retention."
+        )
+    found = s.LogDetail(**log_rows.fields(row))
+    found.price = await log_search.price_used(ask.db, row["price_id"]) if row["price_id"] else None
+    found.cache_write_tokens = row["cache_write_tokens"]
+    found.worker_id = row["worker_id"]
+    found.details = _details(row["details"])
+    found.request_body = found.response_body = _not_captured(ask, row["project_id"])
+    return found
+
+
+def _details(text: str | None) -> dict[str, Any] | None:
+    return msgspec.json.decode(text, type=dict[str, Any]) if text else None
+
+
+def _not_captured(ask: Ask[Nothing, Nothing], project_id: str) -> s.Body:
+    project = ask.desk.catalog.projects.get(project_id)
+    is_on = project is not None and project.capture
+    return s.Body(why_not="nothing was captured of this call" if is_on else "capture is off for this project")
