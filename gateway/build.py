@@ -138,9 +138,15 @@ def _models(rows: ConfigRows, providers: Mapping[str, Provider]) -> list[Model]:
             enabled=enabled,
             prices=(FREE,) if is_free else tuple(prices.get((provider_id, id_), ())),
             created=created,
+            patterns=_patterns(id_) | _patterns(f"{providers[provider_id].name}/{id_}"),
         )
         for id_, provider_id, upstream_name, mode, max_input, max_output, enabled, created, is_free in rows.models
     ]
+
+
+def _patterns(name: str) -> frozenset[str]:
+    """Made once here, so that a call asks only whether two sets meet."""
+    return frozenset(name[:length] + "*" for length in range(len(name) + 1))
 
 
 def _price(row: tuple[Any, ...]) -> Price:

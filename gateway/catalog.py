@@ -66,6 +66,8 @@ class Model(msgspec.Struct, frozen=True, eq=False):
     enabled: bool = True
     prices: tuple[Price, ...] = ()
     created: int = 0
+    patterns: frozenset[str] = frozenset()
+    """Every pattern of an allow-list that means this model too: `c*`, `cl*`, … of its id and of `provider/id`."""
 
     def price_at(self, epoch_s: float) -> Price | None:
         """The price in force then, or None: unpriced."""

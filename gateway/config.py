@@ -226,6 +226,26 @@ VARIABLES: tuple[Variable, ...] = (
         "OPTYX_ADMIN_TOKEN", None, "The admin token of CLI and TUI; unset: credentials.json.", _secret, "client", True
     ),
     Variable("OPTYX_CONTEXT", None, "The context of the CLI's config.toml to use.", _text, "client"),
+    Variable("OPTYX_URL", None, "Another name of OPTYX_GATEWAY_URL.", _url("http", "https"), "client"),
+    Variable("OPTYX_TOKEN", None, "Another name of OPTYX_ADMIN_TOKEN.", _secret, "client", True),
+    Variable("OPTYX_TOKEN_FILE", None, "A file (0600) with the admin token of CLI and TUI.", _text, "client"),
+    Variable("OPTYX_PROJECT", None, "The project that commands work on when --project is not given.", _text, "client"),
+    Variable("OPTYX_READONLY", None, "1: CLI and TUI change nothing.", _text, "client"),
+    Variable("OPTYX_NO_INPUT", None, "1: the CLI never asks.", _text, "client"),
+    Variable("OPTYX_ASCII", None, "1: CLI and TUI write ASCII alone.", _text, "client"),
+    Variable(
+        "OPTYX_ACCESSIBLE", None, "1: lines for screen readers in place of tables and full screens.", _text, "client"
+    ),
+    Variable("OPTYX_CLIPBOARD", None, "How CLI and TUI copy: auto, tmux, osc52, native or off.", _text, "client"),
+    Variable(
+        "OPTYX_OSC52_MAX",
+        None,
+        "The longest text that is copied through OSC 52, in base64 characters.",
+        _text,
+        "client",
+    ),
+    Variable("OPTYX_REDUCED_MOTION", None, "Set: nothing moves in the TUI.", _text, "client"),
+    Variable("OPTYX_HIDE_SECRETS", None, "Set: the TUI never draws a new key's secret.", _text, "client"),
     Variable("OPTYX_OUTPUT", None, "The CLI's output format when --output is not given.", _text, "client"),
     Variable("OPTYX_THEME", None, "The TUI's theme.", _text, "client"),
     Variable("OPTYX_NOW", None, "A frozen clock (ISO 8601) for pictures of the TUI.", _text, "client"),

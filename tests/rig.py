@@ -90,7 +90,9 @@ class Gateway:
     ) -> Answered:
         """One request to the admin API; `path` from after /admin/v1. Bytes go as they are, anything else as JSON."""
         sent = {"Authorization": f"Bearer {await self.token(role)}", **(headers or {})}
-        given: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {} if body is None else {"json": body}
+        given: dict[str, Any] = (
+            {"data": io.BytesIO(body)} if isinstance(body, bytes) else {} if body is None else {"json": body}
+        )
         async with self.session.request(method, self.admin_url + path, headers=sent, **given) as response:
             return Answered(response.status, response.headers, await response.read())
 

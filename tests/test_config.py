@@ -43,13 +43,13 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
 
 
 def test_env_example_has_every_variable_with_its_default():
-    lines = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+    lines = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
     assert lines == {variable.name: variable.default or "" for variable in config.VARIABLES}
 
 
 def test_the_page_has_every_variable_with_its_default_and_meaning():
     rows = re.findall(
-        r"^\| `([A-Z_]+)` \| (?:unset|`([^`]*)`) \| (.*) \|$", (ROOT / "docs/configuration.md").read_text(), re.M
+        r"^\| `([A-Z0-9_]+)` \| (?:unset|`([^`]*)`) \| (.*) \|$", (ROOT / "docs/configuration.md").read_text(), re.M
     )
     assert rows == [
         (v.name, v.default or "", v.meaning)

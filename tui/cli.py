@@ -10,8 +10,18 @@ COMMANDS = {
     "serve": ("tui.commands.server", "serve"),
     "migrate": ("tui.commands.database", "migrate"),
     "seed": ("tui.commands.database", "seed"),
+    "ctx": ("tui.commands.contexts", "ctx"),
+    "login": ("tui.commands.contexts", "login"),
+    "logout": ("tui.commands.contexts", "logout"),
+    "whoami": ("tui.commands.contexts", "whoami"),
+    "projects": ("tui.commands.projects", "projects"),
+    "keys": ("tui.commands.keys", "keys"),
+    "version": ("tui.commands.about", "version"),
 }
 """Name to module and the Typer app in it, in the order of `optyx --help`."""
+
+DEFAULTS = {"projects": "list", "keys": "list", "ctx": "list"}
+"""What a noun means when it stands alone."""
 
 
 def main() -> None:
@@ -23,7 +33,7 @@ def main() -> None:
         return
     from tui.tree import run
 
-    sys.exit(run(COMMANDS))
+    sys.exit(run(COMMANDS, DEFAULTS))
 
 
 if __name__ == "__main__":

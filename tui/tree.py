@@ -1,31 +1,50 @@
-"""The command tree: imports only the module of the command that was asked for; for help, all of them (they are light)."""
+"""The command tree: imports only the module of the command that was asked for, and turns every end of a command into an exit status."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import typer
+from tui import contexts, faults
+from tui.faults import Fault, usage
+from tui.flags import HELP, NOT_FOR, Flags, parsed
+
+if TYPE_CHECKING:
+    import typer
 
 Places = Mapping[str, tuple[str, str]]
 
-HELP = "Optyx: one OpenAI-compatible endpoint in front of several providers, run from the terminal."
+WHAT = "Optyx: one OpenAI-compatible endpoint in front of several providers, run from the terminal."
+VERBS = {"ls": "list", "rm": "remove", "new": "create", "show": "get"}
+REMOVALS = {"keys": "revoke", "projects": "delete"}
 
 
-def build(places: Places, arguments: list[str]) -> typer.Typer:
-    """The application with the commands that `arguments` may need."""
+def build(places: Places, names: list[str]) -> typer.Typer:
+    """The application with the commands of these names."""
+    import typer
+
     app = typer.Typer(
-        name="optyx", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP
+        name="optyx",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help=WHAT,
+        epilog="\b\n" + HELP,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
 
     @app.callback()
     def root() -> None:
         """Without a callback a tree of one command would lose that command's name."""
 
-    asked = next((word for word in arguments if word in places), None)
-    for name in [asked] if asked else places:
+    for name in names:
         _add(app, name, places[name])
     return app
 
@@ -33,22 +52,97 @@ def build(places: Places, arguments: list[str]) -> typer.Typer:
 def _add(app: typer.Typer, name: str, place: tuple[str, str]) -> None:
     part: typer.Typer = getattr(importlib.import_module(place[0]), place[1])
     if len(part.registered_commands) == 1 and part.registered_commands[0].name is None and not part.registered_groups:
-        callback = part.registered_commands[0].callback
-        assert callback is not None
-        app.command(name)(callback)
+        only = part.registered_commands[0]
+        assert only.callback is not None
+        app.command(name, context_settings=only.context_settings)(only.callback)
     else:
         app.add_typer(part, name=name)
 
 
-def run(places: Places) -> int:
-    """Runs the command line; returns the exit status (0 well, 1 failed, 2 wrong use, 130 interrupted)."""
+def resolved(places: Places, words: list[str], defaults: Mapping[str, str]) -> list[str]:
+    """The words with nouns and verbs as they are declared: singular nouns, `ls rm new`, and what a bare noun means. Raises Fault."""
+    if not words or words[0].startswith("-"):
+        return words
+    noun = words[0] if words[0] in places else words[0] + "s"
+    if noun not in places:
+        near = difflib.get_close_matches(words[0], places, 1)
+        raise usage(
+            f"there is no command {words[0]!r}", f"did you mean {near[0]}?" if near else "optyx --help lists them"
+        )
+    rest = words[1:]
+    if rest and rest[0] in VERBS and noun in defaults:
+        rest[0] = REMOVALS.get(noun, "remove") if rest[0] == "rm" else VERBS[rest[0]]
+    wants_help = bool({"-h", "--help"} & set(rest[:1]))
+    if (
+        noun in defaults
+        and not wants_help
+        and (not rest or rest[0].startswith("-") or re.match(r"-?\w+:|/|req_", rest[0]))
+    ):
+        rest = [defaults[noun], *rest]
+    return [noun, *rest]
+
+
+def run(places: Places, defaults: Mapping[str, str]) -> int:
+    """Runs the command line; returns the exit status."""
+    flags = Flags()
     try:
-        build(places, sys.argv[1:])()
-    except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else 0
+        words = sys.argv[1:]
+        if not (words and words[0] in NOT_FOR):
+            contexts.read_dotenv()
+            flags, words = parsed(words)
+        status = _run(places, resolved(places, words, defaults), flags)
+        sys.stdout.flush()
+        return status
+    except Fault as fault:
+        tell(fault, flags)
+        return fault.exit
     except KeyboardInterrupt:
-        return 130
+        return faults.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is quiet
-        return 141
+        return faults.PIPE_CLOSED
+    except OSError as error:
+        tell(Fault(f"{error.filename}: {error.strerror}" if error.filename else str(error), code="os_error"), flags)
+        return faults.FAILED
+
+
+def _run(places: Places, words: list[str], flags: Flags) -> int:
+    import typer
+    from typer.main import get_command
+
+    from tui.invocation import begin, end
+
+    asked = [words[0]] if words and words[0] in places else list(places)
+    begin(flags)
+    command = get_command(build(places, asked))
+    try:
+        with command.make_context(
+            "optyx", words
+        ) as context:  # and not main(): that would turn a closed pipe into a failure
+            command.invoke(context)
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.TyperException as error:
+        text = error.format_message()
+        if text.startswith("Usage:"):  # a noun without its verb: the help is the answer, and nothing was done
+            print(text, file=sys.stderr)
+            return faults.USAGE
+        path = getattr(getattr(error, "ctx", None), "command_path", "optyx")
+        raise usage(text[:1].lower() + text[1:].rstrip("."), f"{path} --help") from None
+    except typer.Abort:
+        return faults.INTERRUPTED
+    finally:
+        end()
     return 0
+
+
+def tell(fault: Fault, flags: Flags) -> None:
+    """One line and a hint; the envelope where JSON was asked for. Always on stderr."""
+    from tui.output import say
+
+    if flags.output in ("json", "ndjson"):
+        sys.stderr.write(json.dumps(fault.envelope()) + "\n")
+        return
+    say(f"optyx: error: {fault.message}" + (f" [{fault.request_id}]" if fault.request_id else ""), flags)
+    if fault.hint:
+        say(f"hint: {fault.hint}", flags)

@@ -21,7 +21,9 @@ HEARTBEAT_S = 40.0
 
 
 class Unreachable(Exception):
-    """No answer: refused, no such host, TLS, timeout, or cut off. Says which, and where."""
+    """No answer: refused, no such host, TLS, timeout, or cut off. Says which, and where. `is_slow`: connected, and then no answer."""
+
+    is_slow = False
 
 
 class GatewayError(Exception):
@@ -43,7 +45,8 @@ class Answer(msgspec.Struct):
 class Wire:
     """One connection to one gateway."""
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S, ca: str = "", proxy: str = "") -> None:
+        """`ca`: a file with the certificates to trust in place of the system's. `proxy`: `http://host:port`."""
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         self.secure = parts.scheme == "https"
@@ -52,16 +55,23 @@ class Wire:
         self.base = parts.path.rstrip("/")
         self.token = token
         self.timeout_s = timeout_s
+        self.ca, self.proxy = ca, proxy
         self._kept: http.client.HTTPConnection | None = None
 
     def connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        through = urlsplit(self.proxy) if self.proxy else None
+        host, port = (through.hostname or "", through.port or 3128) if through else (self.host, self.port)
+        made: http.client.HTTPConnection
         if self.secure:
-            return http.client.HTTPSConnection(
-                self.host, self.port, timeout=timeout_s, context=ssl.create_default_context()
-            )
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+            context = ssl.create_default_context(cafile=self.ca or None)
+            made = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+        else:
+            made = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        if through:
+            made.set_tunnel(self.host, self.port)
+        return made
 
-    def headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    def headers(self, more: Mapping[str, str | bytes] | None = None) -> dict[str, str | bytes]:
         return {"authorization": f"Bearer {self.token}", "accept": "application/json", **(more or {})}
 
     def send(
@@ -71,7 +81,7 @@ class Wire:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> Answer:
         """One call. A kept connection that the gateway has closed meanwhile is replaced once, if nothing was answered on it."""
         target = self.target(path, query)
@@ -93,15 +103,20 @@ class Wire:
         return self._read(response)
 
     def _exchange(
-        self, method: str, target: str, payload: bytes | None, headers: dict[str, str]
+        self, method: str, target: str, payload: bytes | None, headers: dict[str, str | bytes]
     ) -> http.client.HTTPResponse:
         if self._kept is None:
             self._kept = self.connection(self.timeout_s)
-        self._kept.request(method, target, payload, headers)
-        return self._kept.getresponse()
+            self._kept.connect()
+        try:
+            self._kept.request(method, target, payload, headers)
+            return self._kept.getresponse()
+        except TimeoutError as error:
+            self.close()
+            raise too_slow(self.url, self.timeout_s) from error
 
     def _retry(
-        self, method: str, target: str, payload: bytes | None, headers: dict[str, str]
+        self, method: str, target: str, payload: bytes | None, headers: dict[str, str | bytes]
     ) -> http.client.HTTPResponse:
         try:
             return self._exchange(method, target, payload, headers)
@@ -230,6 +245,12 @@ def unreachable(url: str, error: Exception) -> Unreachable:
     }
     reason = reasons.get(type(error), str(error) or type(error).__name__)
     return Unreachable(f"{reason} ({url})")
+
+
+def too_slow(url: str, timeout_s: float) -> Unreachable:
+    error = Unreachable(f"no answer in {timeout_s:g} s ({url})")
+    error.is_slow = True
+    return error
 
 
 def refusal(status: int, raw: bytes, request_id: str) -> GatewayError:

@@ -32,6 +32,8 @@ PREFIX = "/admin/v1"
 LARGEST_BODY = 1 << 20
 BODY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
+OF_FORMS = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
+"""What a page of another origin may send without asking: refused even with an empty body."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Ask[Any, Any]], Awaitable[Any]]
@@ -167,8 +169,8 @@ def _respond(route: Route, given: Any) -> web.StreamResponse:
 
 async def _read(request: web.Request) -> bytes:
     """The body: JSON by its content type (none given is taken as JSON), not encoded, at most a mebibyte."""
-    kind = request.headers.get("Content-Type")
-    if kind is not None and kind.partition(";")[0].strip().lower() != "application/json":
+    kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and (request.body_exists or kind in OF_FORMS):
         raise errors.UnsupportedMedia("The admin API takes application/json, and nothing else.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise errors.UnsupportedMedia("Send the body as it is, without Content-Encoding.", code="unsupported_encoding")

@@ -20,14 +20,56 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.admin import books, logs, session
+from gateway.admin import asked as a
+from gateway.admin import (
+    books,
+    keys,
+    logs,
+    projects,
+    session,
+)
 from gateway.admin import schema as s
 from gateway.admin.dispatch import Route
 
 ROUTES: tuple[Route, ...] = (
     # who is asking
-    Route(method="GET", path="/whoami", handler=session.whoami, role="viewer", answer=s.Whoami, summary="Whose token this is"),
-    Route(method="GET", path="/openapi.json", handler=session.openapi, role="viewer", answer=dict[str, Any], summary="This API, described"),
+    Route(method="GET", path="/whoami", handler=session.whoami, role="viewer", answer=s.Whoami,
+          summary="Whose token this is"),
+    Route(method="GET", path="/openapi.json", handler=session.openapi, role="viewer", answer=dict[str, Any],
+          summary="This API, described"),
+    # projects
+    Route(method="GET", path="/projects", handler=projects.list_projects, role="viewer", query=a.ProjectsQuery, answer=s.Page[s.Project],
+          summary="Every project, by name"),
+    Route(method="POST", path="/projects", handler=projects.create, role="operator", body=a.NewProject, answer=s.NewProject, status=201,
+          db="write", once="key", summary="A new project, with a first key where one is asked for"),
+    Route(method="GET", path="/projects/{p}", handler=projects.get, role="viewer", answer=s.Project,
+          summary="One project, by id or slug"),
+    Route(method="PATCH", path="/projects/{p}", handler=projects.update, role="operator", body=a.ProjectChange, answer=s.SavedProject,
+          db="write", summary="Another name or slug"),
+    Route(method="DELETE", path="/projects/{p}", handler=projects.delete, role="owner", answer=s.Changed, db="write",
+          summary="Delete an archived project for ever; its calls stay in the logs"),
+    Route(method="POST", path="/projects/{p}/archive", handler=projects.archive, role="operator", answer=s.SavedProject, db="write",
+          summary="Its keys stop working; its data stays"),
+    Route(method="POST", path="/projects/{p}/restore", handler=projects.restore, role="operator", answer=s.SavedProject, db="write",
+          summary="Back from the archive"),
+    # keys
+    Route(method="GET", path="/projects/{p}/keys", handler=keys.list_keys, role="viewer", query=a.KeysQuery, answer=s.Page[s.Key],
+          summary="The project's keys, newest first"),
+    Route(method="POST", path="/projects/{p}/keys", handler=keys.create, role="operator", body=a.NewKey, answer=s.NewKey, status=201,
+          db="write", once="key", summary="A new key; its text is in this answer only"),
+    Route(method="GET", path="/keys/whois/{public_id}", handler=keys.whois, role="viewer", answer=s.Key,
+          summary="The key that a public id belongs to"),
+    Route(method="GET", path="/keys/{k}", handler=keys.get, role="viewer", answer=s.Key, summary="One key"),
+    Route(method="PATCH", path="/keys/{k}", handler=keys.update, role="operator", body=a.KeyChange, answer=s.SavedKey, db="write",
+          summary="Another name, expiry or allow-list"),
+    Route(method="DELETE", path="/keys/{k}", handler=keys.revoke, role="operator", answer=s.SavedKey, db="write",
+          summary="Revoke for ever"),
+    Route(method="POST", path="/keys/{k}/disable", handler=keys.disable, role="operator", answer=s.SavedKey, db="write",
+          summary="Stop it until it is enabled again"),
+    Route(method="POST", path="/keys/{k}/enable", handler=keys.enable, role="operator", answer=s.SavedKey, db="write",
+          summary="Let it work again"),
+    Route(method="POST", path="/keys/{k}/rotate", handler=keys.rotate, role="operator", body=a.Rotation, answer=s.NewKey, db="write",
+          once="key", summary="A new secret; the old one works on for its grace"),
     # the books
     Route(method="GET", path="/books", handler=books.check, role="viewer", answer=s.Books, db="none", summary="Check that the books add up"),
     # the log

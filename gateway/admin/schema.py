@@ -303,6 +303,20 @@ class Project(Record):
     """Dollars a day, the last 30."""
 
 
+class Org(Record):
+    id: str = ""
+    slug: str = ""
+    name: str = ""
+    timezone: str = "UTC"
+    """In which days, weeks and months of budgets and reports begin."""
+    created_at: str = ""
+    updated_at: str = ""
+
+
+class SavedOrg(Org):
+    audit_id: str | None = None
+
+
 class Key(Record):
     id: str = ""
     name: str = ""
@@ -330,11 +344,32 @@ class NewKey(Key):
     """The only answers with a secret: create and rotate. None when a repeated Idempotency-Key finds the key made already."""
 
     key: str | None = None
+    note: str | None = None
+    audit_id: str | None = None
+
+
+class SavedKey(Key):
+    audit_id: str | None = None
+
+
+class SavedProject(Project):
+    audit_id: str | None = None
+
+
+class NewProject(Project):
+    """`key`: the first key, where one was asked for; shown once like any other."""
+
+    key: NewKey | None = None
+    note: str | None = None
+    audit_id: str | None = None
 
 
 class TierTarget(Record):
+    """`timeouts`: milliseconds by name, where the tier sets its own."""
+
     provider: str = ""
     model: str = ""
+    timeouts: dict[str, int | None] | None = None
 
 
 class Settings(Record):
@@ -349,6 +384,10 @@ class Settings(Record):
     version: int = 0
     updated_at: str = ""
     updated_by: str = ""
+
+
+class SavedSettings(Settings):
+    audit_id: str | None = None
 
 
 class Problem(Record):
@@ -420,17 +459,33 @@ class LimitsOverview(Record):
 
 
 class BudgetAsked(Record):
+    """`soft_percent`: warn there; `downgrade_percent`: use the tier's cheaper targets from there on."""
+
+    id: str = ""
     amount_usd: str = ""
     window: str = "1mo"
+    soft_percent: int | None = None
+    downgrade_percent: int | None = None
 
 
-class Limits(Record):
-    """What `GET` and `PUT …/limits` carry."""
+class LimitSet(Record):
+    """None: no limit."""
 
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
     budgets: list[BudgetAsked] = []
+
+
+class Limits(LimitSet):
+    """What `GET` and `PUT …/limits` carry: limits of all calls, and of calls of single models and tiers."""
+
+    models: dict[str, LimitSet] = {}
+    tiers: dict[str, LimitSet] = {}
+
+
+class SavedLimits(Limits):
+    audit_id: str | None = None
 
 
 class UsageRow(Record):
@@ -469,6 +524,18 @@ class Provider(TargetHealth):
     """What its state means: which tiers go elsewhere, which have no other target."""
     next_probe_s: float | None = None
     error_series: list[float] = []
+    timeouts: dict[str, int | None] = {}
+    max_connections: int = 0
+    on_disconnect: str = "cancel"
+    is_sandbox: bool = False
+    position: int = 0
+    version: int = 0
+    created_at: str = ""
+    updated_at: str = ""
+
+
+class SavedProvider(Provider):
+    audit_id: str | None = None
 
 
 class Step(Record):
@@ -486,7 +553,13 @@ class ProviderTest(Record):
 
 
 class Model(Record):
+    """`upstream_name`: what its provider calls it. Prices are those in force now, nano-USD per million tokens."""
+
     id: str = ""
+    upstream_name: str = ""
+    is_free: bool = False
+    price_id: str | None = None
+    version: int = 0
     provider: str = ""
     mode: str = "chat"
     max_input_tokens: int | None = None
@@ -499,9 +572,100 @@ class Model(Record):
     ttft_p95_ms: float | None = None
 
 
+class SavedModel(Model):
+    audit_id: str | None = None
+
+
+class Price(Record):
+    """Dollars per million tokens as decimal strings, in force from `effective_from` until the model's next price."""
+
+    id: str = ""
+    provider: str = ""
+    model: str = ""
+    effective_from: str = ""
+    input_usd: str = "0.00"
+    output_usd: str = "0.00"
+    cached_input_usd: str | None = None
+    cache_write_usd: str | None = None
+    above_tokens: int | None = None
+    """Prompts longer than this cost the `above_…` prices, as a whole."""
+    above_input_usd: str | None = None
+    above_output_usd: str | None = None
+    above_cached_input_usd: str | None = None
+    above_cache_write_usd: str | None = None
+    source: str = ""
+    created_at: str = ""
+
+
+class SavedPrice(Price):
+    audit_id: str | None = None
+
+
 class Tier(Record):
     name: str = ""
+    mode: str = "chat"
     targets: list[TierTarget] = []
+    version: int = 0
+
+
+class SavedTier(Tier):
+    audit_id: str | None = None
+
+
+class User(Record):
+    """`role`: in the org; None: no member."""
+
+    id: str = ""
+    email: str = ""
+    name: str = ""
+    role: str | None = None
+    org_id: str | None = None
+    disabled: bool = False
+    created_at: str = ""
+
+
+class SavedUser(User):
+    audit_id: str | None = None
+
+
+class Token(Record):
+    """An administrator's token; its text is in the answer to its creation and nowhere else."""
+
+    id: str = ""
+    name: str = ""
+    public_id: str = ""
+    role: str = "viewer"
+    user_id: str | None = None
+    status: str = "active"
+    created_by: str = ""
+    created_at: str = ""
+    expires_at: str | None = None
+    last_used_at: str | None = None
+
+
+class NewToken(Token):
+    token: str | None = None
+    note: str | None = None
+    audit_id: str | None = None
+
+
+class SavedToken(Token):
+    audit_id: str | None = None
+
+
+class GatewaySettings(Record):
+    """What an operator sets for the whole gateway; docs/settings.md says what each means."""
+
+    default_max_output_tokens: int = 4_096
+    rate_without_coordinator: str = "allow"
+    unpriced_with_budget: str = "refuse"
+    log_retention_days: int = 90
+    capture_retention_days: int = 7
+    alert_webhook: str | None = None
+
+
+class SavedGatewaySettings(GatewaySettings):
+    audit_id: str | None = None
 
 
 class AuditEntry(Record):
@@ -519,6 +683,7 @@ class AuditEntry(Record):
     result: str = "ok"
     reason: str = ""
     request_id: str = ""
+    undone_by: str | None = None
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     digest: str = ""

@@ -33,9 +33,14 @@ def choose(
 
 
 def is_allowed(model: Model, project: Project, key: Key) -> bool:
-    """On the project's and on the key's list, where they have one; by its id or as `provider/id`."""
+    """On the project's and on the key's list, where they have one; by its id, as `provider/id`, or by a pattern such as `claude-*`."""
     for allowed in (project.allowed_models, key.allowed_models):
-        if allowed is not None and model.id not in allowed and f"{model.provider.name}/{model.id}" not in allowed:
+        if (
+            allowed is not None
+            and model.id not in allowed
+            and f"{model.provider.name}/{model.id}" not in allowed
+            and model.patterns.isdisjoint(allowed)
+        ):
             return False
     return True
 

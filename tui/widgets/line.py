@@ -6,52 +6,17 @@ writing direction or hide itself becomes a visible sign here, at the last door b
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
 
+from tui.safe import visible as visible
+
 Span = tuple[str, str]
 """Text and the name of its style (see `tui.themes.STYLES`); the empty name is plain text."""
 Line = list[Span]
 Align = Literal["left", "right"]
-
-BIDI = {
-    "\u200e": "LRM",
-    "\u200f": "RLM",
-    "\u202a": "LRE",
-    "\u202b": "RLE",
-    "\u202c": "PDF",
-    "\u202d": "LRO",
-    "\u202e": "RLO",
-    "\u2066": "LRI",
-    "\u2067": "RLI",
-    "\u2068": "FSI",
-    "\u2069": "PDI",
-}
-
-
-def visible(text: str) -> str:
-    """The text with nothing in it that a terminal would obey. Printable text comes back as it is, at the speed of one C call."""
-    if text.isprintable():
-        return text
-    return "".join(map(_visible_character, text))
-
-
-def _visible_character(character: str) -> str:
-    if character.isprintable():
-        return character
-    number = ord(character)
-    if number < 0x20:
-        return chr(0x2400 + number)
-    if number == 0x7F:
-        return "␡"
-    if character in BIDI:
-        return f"⟦{BIDI[character]}⟧"
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return f"⟦{number:04X}⟧"
 
 
 def width_of(line: Line) -> int:
