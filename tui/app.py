@@ -25,15 +25,15 @@ from tui.keys import BY_ID, SCREENS, KeymapError, read_keymap
 from tui.launch import LEAST, Options, has_utf8, refuse
 from tui.link import Link
 from tui.location import WINDOWS, History, Location
-from tui.messages import LinkChanged
+from tui.messages import Arrived, Failed, LinkChanged
 from tui.notices import Notices, Toasts
 from tui.themes import DEFAULT, NAMES, Palette, textual_theme
 from tui.widgets.bound import bindings
 from tui.widgets.chrome import Banner, Prompt, Tabs, keys_line, notice_line, tabs_line, top_line
 from tui.widgets.dialogs import Confirm, Menu, Reading
-from tui.widgets.line import Line, fit
+from tui.widgets.line import Line, fit, visible
 from tui.widgets.marks import Glyphs
-from tui.widgets.panel import Bar, Painted
+from tui.widgets.panel import Bar, Painted, Panel
 
 if TYPE_CHECKING:
     from tui.calls import Client
@@ -56,6 +56,8 @@ VIEWS = {
 }
 TAB_OF = {"detail": "logs", "settings": "projects", "models": "providers", "usage": "limits"}
 UNDO_S = 30.0
+QUIET_S = 8.0
+"""After so long without an answer the gateway is asked whether it is there, so that a view that never asks is not called stale."""
 
 
 class OptyxApp(App[int]):
@@ -91,16 +93,26 @@ class OptyxApp(App[int]):
         self.link = Link(connect or _no_client, self.post_message, "connecting" if connect else "no_credentials")
         self.history = History(start or Location("overview" if connect else "connect"))
         self.window = "15m"
-        self.absolute_times = False
         self.mouse_on = not (os.environ.get("SSH_TTY") or os.environ.get("TMUX"))
         self.secrets_open = 0
         self.notices = Notices()
         self.views: dict[str, View] = {}
         self.is_too_small = False
-        self.undoable: tuple[str, str, float] | None = None
+        self.undoable: tuple[list[str], str, float] | None = None
         self.interrupted_at = 0.0
+        self.greeting = False
+        self.typed_filter = ""
+        """The filter that was typed here: the first `esc` clears it. One that came with the place goes when the place does."""
+        self.urgent = 0
+        self.title_shown = ""
         self.project_names: list[str] = []
+        self.role = ""
+        """What the token may do; empty until the gateway has said it."""
         self._next_load = 0.0
+
+    @property
+    def may_write(self) -> bool:
+        return not self.readonly and self.role != "viewer"
 
     # The frame
 
@@ -120,6 +132,8 @@ class OptyxApp(App[int]):
         self.show_place()
         self.set_interval(1.0, self._tick)
         self._title()
+        if self.link.state == "connecting":
+            self.greet()
 
     def _tick(self) -> None:
         """Once a second: the clock, the states' ages, and whatever is due to be asked again."""
@@ -129,6 +143,12 @@ class OptyxApp(App[int]):
         if self.link.state == "no_credentials" or view is None or isinstance(self.screen, ModalScreen):
             return
         now = time.monotonic()
+        if self.link.stale_s is not None or view.was_stale:
+            view.was_stale = self.link.stale_s is not None
+            for panel in view.query(Panel):
+                panel.changed()
+        if self.link.state == "live" and self.link.age_s > QUIET_S and not self.greeting:
+            self.greet()
         if self.link.state in ("offline", "signed_out"):
             if now >= self.link.next_try and not view.waiting:
                 self.link.next_try = now + (10.0 if self.link.state == "signed_out" else 1.0)
@@ -153,7 +173,7 @@ class OptyxApp(App[int]):
                 clock.moment(),
                 width,
                 guarded=self.guarded,
-                readonly=self.readonly,
+                rights="read-only" if self.readonly else "viewer: no changes" if not self.may_write else "",
             )
         )
         self.query_one("#tabs", Bar).set_line(tabs_line(TAB_OF.get(place.screen, place.screen), width))
@@ -161,7 +181,7 @@ class OptyxApp(App[int]):
         self.query_one("#status", Bar).set_line(self._status(width))
         scopes = (place.screen, "app")
         self.query_one("#keys", Bar).set_line(
-            keys_line(self.keymap_table.footer(scopes, may_write=not self.readonly), width)
+            keys_line(self.keymap_table.footer(scopes, may_write=self.may_write), width)
         )
 
     def _banner(self) -> list[Line]:
@@ -193,9 +213,33 @@ class OptyxApp(App[int]):
             line += [("   ", ""), ("Undo: ", "accent"), (f"{self.undoable[1]} (u, {undo} s)", "")]
         return line
 
+    def greet(self) -> None:
+        """Asks whose token this is: once at the start, and again when nothing else has been asked for a while."""
+        self.greeting = True
+        self.link.ask(self, "whoami", lambda client: client.whoami())
+
+    def on_arrived(self, message: Arrived) -> None:
+        """The role decides which keys the footer offers."""
+        self.greeting = False
+        self.role = message.data.role
+        self.redraw_chrome()
+
+    def on_failed(self, message: Failed) -> None:
+        """Nothing hangs on it: the gateway refuses what the role may not do, and says so."""
+        self.greeting = False
+
     def _title(self) -> None:
-        if not self.is_headless:
-            self._driver.write(f"\x1b]2;optyx {self.context}\x07") if self._driver else None
+        """The terminal's title: the context, and how many things are urgent."""
+        if self.is_headless or self._driver is None:
+            return
+        title = visible(f"optyx {self.context}" + (f" ✖{self.urgent}" if self.urgent else ""))
+        if title != self.title_shown:
+            self.title_shown = title
+            self._driver.write(f"\x1b]2;{title}\x07")
+
+    def set_urgent(self, count: int) -> None:
+        self.urgent = count
+        self._title()
 
     @property
     def view(self) -> View | None:
@@ -249,10 +293,26 @@ class OptyxApp(App[int]):
         if view is not None and view.back():
             return
         here = self.history.here
-        if here.filter:
+        if here.filter and here.filter == self.typed_filter and here.screen != "detail":
             self.filter_by("")
         elif self.history.back() is not None:
             self.show_place()
+
+    def action_history(self, step: int) -> None:
+        if (self.history.back() if step < 0 else self.history.forward()) is None:
+            self.say(
+                "There is no place before this one." if step < 0 else "There is no place after this one.", "warning"
+            )
+        else:
+            self.show_place()
+
+    def action_export(self) -> None:
+        from tui.screens.exporting import ask_export
+
+        if getattr(self.view, "records", None) is None:
+            self.say("This view has no list to write.", "warning")
+        else:
+            ask_export(self, self.history.here.screen)
 
     def action_last(self) -> None:
         if self.history.last() is not None:
@@ -304,6 +364,7 @@ class OptyxApp(App[int]):
             self.view.focus_first()
 
     def filter_by(self, text: str) -> None:
+        self.typed_filter = text.strip()
         self.history.amend(self.history.here.with_filter(text))
         if self.view is not None:
             self.view.place = self.history.here
@@ -342,9 +403,10 @@ class OptyxApp(App[int]):
 
     # Undo
 
-    def offer_undo(self, audit_id: str | None, text: str) -> None:
-        if audit_id:
-            self.undoable = (audit_id, text, time.monotonic() + UNDO_S)
+    def offer_undo(self, audit_ids: str | list[str] | None, text: str) -> None:
+        """For 30 s `u` takes these changes back, the last one first."""
+        if audit_ids:
+            self.undoable = ([audit_ids] if isinstance(audit_ids, str) else audit_ids, text, time.monotonic() + UNDO_S)
         self.redraw_chrome()
 
     def undo_left(self) -> int:
@@ -359,12 +421,12 @@ class OptyxApp(App[int]):
         if not self.undo_left() or self.undoable is None:
             self.say("Nothing to undo: the last change is older than 30 s, or can't be undone.", "warning")
             return
-        audit_id, text, _ = self.undoable
+        audit_ids, text, _ = self.undoable
         self.undoable = None
         from tui.link import Held
 
         def undo(client: Client) -> Any:
-            return client.undo(audit_id)
+            return [client.undo(audit_id) for audit_id in reversed(audit_ids)]
 
         if self.readonly or self.view is None:
             self.say(str(Held("Held: this session is read-only.")), "warning")
@@ -420,8 +482,8 @@ class OptyxApp(App[int]):
         self.push_screen(help_for(self))
 
     def action_toggle_times(self) -> None:
-        self.absolute_times = not self.absolute_times
-        self.say("Times are absolute." if self.absolute_times else "Times are relative.")
+        clock.show_absolute(not clock.shows_absolute())
+        self.say("Times are absolute (UTC)." if clock.shows_absolute() else "Times are relative.")
         for painted in self.query(Painted):
             painted.repaint()
 
@@ -460,7 +522,7 @@ class OptyxApp(App[int]):
     # Leaving
 
     def action_leave(self) -> None:
-        if len(self.history.places) > 1 and self.history.here.screen not in {name for name, _, _ in SCREENS}:
+        if self.history.at and self.history.here.screen not in {name for name, _, _ in SCREENS}:
             self.call_later(self.run_action, "back")
             return
         if self.history.here.screen in {name for name, _, _ in SCREENS} or self.history.here.screen == "connect":

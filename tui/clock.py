@@ -13,6 +13,7 @@ def _frozen() -> float | None:
 
 
 _FROZEN = _frozen()
+_absolute = False
 
 
 def is_frozen() -> bool:
@@ -28,6 +29,16 @@ def freeze(moment: float | None) -> None:
     """For tests: stops the clock at epoch seconds, or lets it go."""
     global _FROZEN
     _FROZEN = moment
+
+
+def shows_absolute() -> bool:
+    """Whether lists show moments in place of ages (`T`)."""
+    return _absolute
+
+
+def show_absolute(on: bool) -> None:
+    global _absolute
+    _absolute = on
 
 
 def moment() -> datetime:

@@ -29,22 +29,15 @@ def cost(nusd: int | None) -> str:
 
 
 def count(number: float | None) -> str:
-    """`980`, `1.2k`, `212k`, `1.84M`."""
+    """`980`, `1.2k`, `88k`, `212k`, `1.84M`."""
     if number is None:
         return NONE
     if number < 1000:
         return f"{number:.0f}"
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            share = number / size
-            return (
-                f"{share:.2f}{letter}"
-                if letter != "k" and share < 10
-                else f"{share:.1f}{letter}"
-                if share < 100
-                else f"{share:.0f}{letter}"
-            )
-    return NONE
+    size, letter = next((size, letter) for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if number >= size)
+    share = number / size
+    places = (1 if share < 10 else 0) if letter == "k" else (2 if share < 10 else 1 if share < 100 else 0)
+    return f"{share:.{places}f}{letter}"
 
 
 def rate(number: float | None) -> str:
@@ -105,7 +98,15 @@ def ago(text: str | None, never: str = "never") -> str:
     if at is None:
         return never
     passed = clock.now() - at.timestamp()
+    if clock.shows_absolute():
+        return f"{at.astimezone(UTC):%H:%M:%S}" if passed < 43_200 else f"{at.astimezone(UTC):%m-%d %H:%M}"
     return "now" if passed < 1 else f"{span(passed)} ago"
+
+
+def age(text: str | None) -> str:
+    """`24 s`, without the word: for a column that says SINCE."""
+    at = parsed(text)
+    return "" if at is None else span(max(0.0, clock.now() - at.timestamp()))
 
 
 def until(text: str | None, never: str = "never") -> str:

@@ -7,8 +7,10 @@ ctrl+z, anything with alt or ctrl+shift. `keys.toml` in the configuration folder
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,16 @@ RESERVED = frozenset(
         "f12",
     ]
 )
+
+
+def cli_form(text: str, names: Mapping[str, str]) -> str:
+    """An action's CLI form for the object in sight: `{key}` becomes its name, or KEY while there is none."""
+
+    def named(found: re.Match[str]) -> str:
+        name = names.get(found[1], "")
+        return (name if " " in name and found[1] == "scope" else shlex.quote(name)) if name else found[1].upper()
+
+    return re.sub(r"\{(\w+)\}", named, text)
 
 
 class KeymapError(Exception):
@@ -73,6 +85,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.palette", "ctrl+p", "palette", "palette", "Find any action by a few letters"),
     Action("app.back", "escape,backspace", "back", "", "Leave the field, clear the filter, or go back"),
     Action("app.last", "minus", "last", "", "The view before this one"),
+    Action("app.history_back", "less_than_sign", "history(-1)", "", "Back through the places visited"),
+    Action("app.history_forward", "greater_than_sign", "history(1)", "", "Forward again"),
+    Action("app.export", "E", "export", "", "Write the list in sight to a file (csv, ndjson)", cli="optyx logs export"),
     Action("app.copy", "y", "copy_menu", "copy", "Copy id, row, JSON, curl or the CLI form"),
     Action("app.undo", "u", "undo", "", "Undo the last change (30 s)", cli="optyx undo", writes=True),
     Action("app.notices", "exclamation_mark", "notices", "", "What was said so far"),
@@ -117,7 +132,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("logs.previous", "N", "find(-1)", "", "Previous match"),
     Action("logs.clear", "x", "clear_filter", "clear filter", "Clear the filter"),
     Action("logs.replay", "r", "replay", "replay", "Take this call to the playground", cli="optyx logs replay {id}"),
-    Action("logs.export", "E", "export", "export", "Write what matches to a file (csv, ndjson)", cli="optyx logs export"),
     Action("logs.backfill", "b", "backfill", "", "Fill a gap in the tail"),
     Action("detail.next", "n", "step(1)", "next", "The next call in the filtered list"),
     Action("detail.previous", "p", "step(-1)", "previous", "The call before in the filtered list"),
@@ -175,7 +189,6 @@ ACTIONS: tuple[Action, ...] = (
     # Audit
     Action("audit.go", "g", "go_object", "go to object", "The object it changed"),
     Action("audit.verify", "V", "verify", "verify chain", "Check the hash chain", "optyx audit verify"),
-    Action("audit.export", "E", "export", "export", "Write what matches to a file", "optyx audit export"),
     Action("audit.follow", "f", "follow", "", "Refresh by itself", "optyx audit tail"),
 )  # fmt: skip
 
@@ -189,6 +202,8 @@ _SIGNS = {
     "minus": "-",
     "plus": "+",
     "asterisk": "*",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
     "vertical_line": "|",
     "left_square_bracket": "[",
     "right_square_bracket": "]",

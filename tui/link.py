@@ -126,6 +126,12 @@ class Link:
         """How old what is shown is."""
         return time.monotonic() - self.last_answer if self.last_answer else 0.0
 
+    @property
+    def stale_s(self) -> float | None:
+        """Seconds since the last answer while the gateway is away; None while what is shown is fresh."""
+        away = self.state in ("offline", "signed_out") or (self.state == "live" and self.age_s > STALE_AFTER_S)
+        return self.age_s if away and self.last_answer else None
+
     def said(self) -> tuple[str, str]:
         """The state in words with its shape, and the style to draw it in."""
         seconds = int(time.monotonic() - self.since)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+KEPT = 100
 WINDOWS = ("5m", "15m", "1h", "24h")
 
 
@@ -28,33 +29,40 @@ class Location:
 
 
 class History:
-    """Places visited, like a browser's: `back` and `last`."""
+    """Places visited, like a browser's: `back`, `forward`, and `last`, which goes to and fro between two."""
 
     def __init__(self, start: Location) -> None:
         self.places = [start]
+        self.at = 0
 
     @property
     def here(self) -> Location:
-        return self.places[-1]
+        return self.places[self.at]
 
     def go(self, place: Location) -> None:
         if place != self.here:
-            self.places.append(place)
-            del self.places[:-100]
+            self.places = [*self.places[: self.at + 1], place][-KEPT:]
+            self.at = len(self.places) - 1
 
     def amend(self, place: Location) -> None:
         """The same place with another filter: not a step of its own."""
-        self.places[-1] = place
+        self.places[self.at] = place
 
     def back(self) -> Location | None:
-        if len(self.places) < 2:
-            return None
-        self.places.pop()
-        return self.here
+        return self._step(-1)
+
+    def forward(self) -> Location | None:
+        return self._step(1)
 
     def last(self) -> Location | None:
-        """The place before this one, which then is the last: `-` twice is where you were."""
-        if len(self.places) < 2:
+        """The place before this one, which then is the last: twice is where you were."""
+        if self.at == 0:
             return None
-        self.places.append(self.places[-2])
+        self.go(self.places[self.at - 1])
+        return self.here
+
+    def _step(self, by: int) -> Location | None:
+        if not 0 <= self.at + by < len(self.places):
+            return None
+        self.at += by
         return self.here

@@ -78,15 +78,45 @@ NAMES = (*COLOURS, "mono", "ansi")
 DEFAULT = "optyx-dark"
 
 
+ON_CURSOR = "^"
+READABLE = 4.5
+
+
 class Palette:
-    """The styles of one theme by name; looked up for every span drawn."""
+    """The styles of one theme by name; looked up for every span drawn. `name^` is the style on the row under the cursor."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.styles = _mono() if name == "mono" else _ansi() if name == "ansi" else _coloured(COLOURS[name])
+        self.styles |= {f"{style}{ON_CURSOR}": self._on_cursor(style) for style in STYLES}
+
+    def _on_cursor(self, name: str) -> Style:
+        """A state keeps its colour where that can be read on the cursor's; everything else takes the cursor's."""
+        colours, style, cursor = COLOURS.get(self.name), self.styles[name], self.styles["cursor"]
+        if colours is None:
+            return style + cursor if self.name == "mono" else cursor
+        if name not in ("good", "warn", "bad", "accent", "bar", "spark", "trough", "key", "mark"):
+            return cursor + Style(bold=style.bold)
+        colour = style.color.get_truecolor().hex if style.color else colours.cursor_text
+        readable = contrast(colour, colours.cursor_back) >= (
+            READABLE if name not in ("bar", "spark", "trough") else 1.5
+        )
+        return Style(color=colour if readable else colours.cursor_text, bgcolor=colours.cursor_back, bold=style.bold)
 
     def __getitem__(self, name: str) -> Style:
         return self.styles[name]
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of two `#rrggbb` colours as WCAG 2 defines it, 1 to 21."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _coloured(colours: Colours) -> dict[str, Style]:

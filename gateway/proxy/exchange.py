@@ -143,7 +143,7 @@ async def _try(
         if route.tier is None:
             raise errors.BadRequest(
                 request.message or f"{provider.name} can't do '{request.param}'.",
-                code=request.code or "unsupported_parameter",
+                code="unsupported_parameter",
                 param=request.param,
             )
         return request

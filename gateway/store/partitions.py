@@ -55,18 +55,13 @@ async def keep_house(connection: Connection, retention_days: dict[str, int], now
     async with connection.transaction():
         if not await connection.fetchval(TRY_LOCK, HOUSEKEEPING_LOCK):
             return []
-        # Before any table is locked, as `ingest` does it: the other way round the two would wait for each other. A writer that has read
-        # the old horizon must not put a row into the days that go.
-        await connection.execute(KEEP_WRITERS_OUT, BUDGET_LOCK)
         # Postgres's clock: a machine whose own runs a year ahead must not drop a year
         today = (now or await connection.fetchval(NOW)).astimezone(UTC).date()
         for table, keep_days in retention_days.items():
             there = {row[0] for row in await connection.fetch(PARTITIONS, table)}
             for day in (today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)):
                 if name_of(table, day) not in there and await _is_free(connection, table, day):
-                    with contextlib.suppress(
-                        asyncpg.CheckViolationError
-                    ):  # a row of that day, put there past the logbook
+                    with contextlib.suppress(asyncpg.CheckViolationError):  # a row of that day arrived this very moment
                         async with connection.transaction():
                             await connection.execute(_create(table, day))
             dropped += await _drop(connection, table, there, today - timedelta(days=keep_days))
@@ -75,8 +70,10 @@ async def keep_house(connection: Connection, retention_days: dict[str, int], now
 
 
 async def _drop(connection: Connection, table: str, there: set[str], first_kept: date) -> list[str]:
-    """Everything of `table` before the day `first_kept`."""
+    """Everything of `table` before the day `first_kept`. Writers are kept out meanwhile: one that has read the old horizon must not put
+    a row into the days that go."""
     start = datetime(first_kept.year, first_kept.month, first_kept.day, tzinfo=UTC)
+    await connection.execute(KEEP_WRITERS_OUT, BUDGET_LOCK)
     await connection.execute(MOVE_HORIZON, table, start)
     await connection.execute(EMPTY_DEFAULT[table], start)
     days = {name: name.removeprefix(f"{table}_") for name in sorted(there)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,8 @@ class FakeGateway:
         self.seen: list[tuple[str, str, dict[str, str], Any]] = []
         self.first_call_of: str | None = None
         self.hostile = ""
+        self.role = "owner"
+        self.refused_keys: set[str] = set()
         self.lock = threading.Lock()
         self.reset()
         gateway = self
@@ -42,7 +45,7 @@ class FakeGateway:
         class Bound(Handler):
             fake = gateway
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Bound)
+        self.server = Server(("127.0.0.1", port), Bound)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -81,6 +84,13 @@ class FakeGateway:
         )  # fmt: skip
         self.audit.insert(0, entry)
         return entry.id
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A dashboard that left in the middle of an answer is no news."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -329,6 +339,9 @@ def create_key(h: Handler, project: str) -> Any:
 
 
 def switch_key(h: Handler, key_id: str, verb: str) -> Any:
+    if key_id in h.fake.refused_keys:
+        h.refuse(409, "conflict", "This key is being changed by somebody else.")
+        return None
     key = _key(h, key_id)
     before, key.status = key.status, "disabled" if verb == "disable" else "active"
     return {"audit_id": h.fake.record(f"key.{verb}", "key", key.name, {"status": before}, {"status": key.status})}
@@ -476,7 +489,7 @@ def models_of_key(h: Handler) -> Any:
 
 P = "/admin/v1"
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
-    ("GET", f"{P}/whoami", lambda h: s.Whoami(name="test", role="owner", version="0.1.0")),
+    ("GET", f"{P}/whoami", lambda h: s.Whoami(name="test", role=h.fake.role, version="0.1.0")),
     ("GET", f"{P}/overview", overview),
     ("GET", f"{P}/logs", logs),
     ("GET", f"{P}/logs/count", log_count),

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from tui.keys import ACTIONS, RESERVED, KeymapError, read_keymap
-from tui.themes import COLOURS, NAMES, STYLES, Palette
+from tui.themes import COLOURS, NAMES, STYLES, Palette, contrast
 from tui.widgets.grid import Column, fitting
 from tui.widgets.line import fit, fit_line, visible, width_of, wrapped
 from tui.widgets.logview import Ring
@@ -49,6 +49,13 @@ def test_wrapped_lines_keep_every_word_and_no_line_is_too_wide():
     assert "".join(part for line in lines for part, _ in line).replace(" ", "") == text.replace(" ", "")
 
 
+@pytest.mark.parametrize("width", [-3, 0, 1, 2, 3])
+@pytest.mark.parametrize("text", ["word", "日本語", "a 日 b", "e\u0301" * 9, "\u200b" * 5, ""])
+def test_prose_is_broken_in_any_width(text, width):
+    lines = wrapped(text, width)
+    assert all(width_of(line) <= max(2, width) for line in lines if cell_len(text) < 20)
+
+
 def test_a_burst_survives_resampling():
     values = [0.0] * 500 + [9.0] + [0.0] * 499
     assert max(resampled(values, 20)) == 9.0
@@ -87,25 +94,19 @@ def test_the_ring_forgets_the_oldest_and_keeps_numbers():
         ring[1]
 
 
-def _luminance(colour: str) -> float:
-    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _contrast(one: str, other: str) -> float:
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
 @pytest.mark.parametrize("name", COLOURS)
 def test_text_can_be_read_in_every_theme(name):
     colours = COLOURS[name]
     least = 7.0 if name == "contrast" else 4.5
     for text in (colours.text, colours.dim, colours.accent, colours.good, colours.warn, colours.bad):
-        assert _contrast(text, colours.back) >= least, text
-    assert _contrast(colours.text, colours.raised) >= least
-    assert _contrast(colours.cursor_text, colours.cursor_back) >= least
+        assert contrast(text, colours.back) >= least, text
+    assert contrast(colours.text, colours.raised) >= least
+    assert contrast(colours.cursor_text, colours.cursor_back) >= least
+    palette = Palette(name)
+    for style in ("", "dim", "strong", "good", "warn", "bad", "accent", "key"):
+        on_cursor = palette[f"{style}^"].color
+        assert on_cursor is not None
+        assert contrast(on_cursor.get_truecolor().hex, colours.cursor_back) >= 4.5, style
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -198,11 +198,6 @@ class Audit(View):
         self.every_s = None if self.every_s else 2.0
         self.load()
 
-    def action_export(self) -> None:
-        from tui.screens.exporting import ask_export
-
-        ask_export(self.optyx, "audit")
-
     def records(self) -> Any:
         def collect(client: Client) -> list[AuditEntry]:
             rows: list[AuditEntry] = []

@@ -35,7 +35,7 @@ class Detail(View):
     Detail #halves { height: 1fr; min-height: 14; }
     Detail #summary { width: 48%; }
     Detail #route { width: 52%; }
-    Detail #timings { height: 12; }
+    Detail #timings { height: 9; max-height: 16; }
     Detail #whole { height: 1fr; }
     Detail.compact #halves, Detail.compact #timings { display: none; }
     """
@@ -121,7 +121,9 @@ class Detail(View):
             )
             right.set_lines([[("WHY THIS ROUTE", "head")], *call_lines.route(call, right.inner_width)])
             timings = self.query_one("#timings", TextPanel)
-            timings.set_lines(call_lines.waterfall(call, timings.inner_width))
+            lines = call_lines.waterfall(call, timings.inner_width)
+            timings.styles.height = len(lines) + 2
+            timings.set_lines(lines)
             return
         whole.set_title(TABS[self.tab - 1])
         whole.set_lines(self._lines(call, whole.inner_width), keep_place=False)
@@ -200,6 +202,10 @@ class Detail(View):
             self.action_tab(1)
             return True
         return False
+
+    def cli_names(self) -> dict[str, str]:
+        call = self.call
+        return {"id": self.place.object, "project": call.project if call else "", "key": call.key_id if call else ""}
 
     def status(self) -> Line:
         call = self.call

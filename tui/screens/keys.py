@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Changed, Key, NewKey, Project
+from gateway.admin.schema import Key, NewKey, Project
 from tui import figures
+from tui.bulk import Outcome, each
 from tui.calls import Client
 from tui.location import Location
 from tui.screens.call_lines import pairs
@@ -47,7 +48,7 @@ def _expires(one: Key) -> Span:
 
 def _spend(one: Key) -> Line:
     if one.budget is None or not one.budget.amount_nusd:
-        return [(figures.dollars(one.cost_nusd), "")]
+        return [(figures.dollars(one.cost_nusd, 2), "")]
     share = one.budget.spent_nusd / one.budget.amount_nusd
     amounts = f"{figures.dollars(one.budget.spent_nusd, 2)}/{figures.dollars(one.budget.amount_nusd, 0)}"
     return [(f"{amounts:14} ", ""), *gauge(share, 8, gauge_style(share))]
@@ -101,7 +102,7 @@ class Keys(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self.doing = ""
+        self.verb = ""
         self.projects: list[Project] = []
 
     def compose(self) -> ComposeResult:
@@ -269,17 +270,12 @@ class Keys(View):
         names = ", ".join(one.name for one in chosen)
 
         def act() -> None:
-            self.doing = f"{verb}d {names}"
             self.rows.marked.clear()
-            idents = [one.id for one in chosen]
-
-            def switch(client: Client) -> Changed:
-                last = Changed()
-                for ident in idents:
-                    last = client.switch_key(ident, enable)
-                return last
-
-            self.change("changed", switch)
+            self.verb = f"{verb}d"
+            self.change(
+                "switched",
+                lambda client: each(chosen, lambda one: one.name, lambda one: client.switch_key(one.id, enable)),
+            )
 
         if enable:
             act()
@@ -289,27 +285,43 @@ class Keys(View):
         self.optyx.confirm(f"Disable {names}?", [f"It made {calls:,} calls in 24 h, the last {used}."], "disable", act)
 
     def action_revoke(self) -> None:
-        one = self.rows.current
-        if one is None or one.status == "revoked":
+        """One key by its typed name; several by their number, after all their names."""
+        chosen = [one for one in self.rows.chosen() if one.status != "revoked"]
+        if not chosen:
             return
+        calls = sum(one.requests_24h for one in chosen)
+        names = ", ".join(one.name for one in chosen)
+        many = len(chosen) > 1
+        who, whom = ("They", "them") if many else ("It", "it")
         effect = [
-            f"It made {one.requests_24h:,} calls in 24 h. Programs that use it are refused from now on, for ever."
+            *([f"{len(chosen)} keys: {names}."] if many else []),
+            f"{who} made {calls:,} calls in 24 h. Programs that use {whom} are refused from now on, for ever.",
         ]
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.doing = f"revoked {one.name}"
-                self.change("changed", lambda client: client.revoke_key(one.id))
+                self.rows.marked.clear()
+                self.verb = "revoked"
+                self.change(
+                    "revoked", lambda client: each(chosen, lambda one: one.name, lambda one: client.revoke_key(one.id))
+                )
 
-        self.app.push_screen(TypeName(f"Revoke {one.name} for ever?", effect, one.name, "revoke"), answered)
+        typed = f"revoke {len(chosen)}" if many else chosen[0].name
+        question = f"Revoke {len(chosen)} keys for ever?" if many else f"Revoke {names} for ever?"
+        self.app.push_screen(TypeName(question, effect, typed, "revoke"), answered)
 
-    def arrived_changed(self, data: Changed) -> None:
-        self.optyx.say(
-            f"{self.doing[:1].upper()}{self.doing[1:]}." + ("" if self.doing.startswith("revoked") else " u undoes.")
-        )
-        if not self.doing.startswith("revoked"):
-            self.optyx.offer_undo(data.audit_id, self.doing)
+    def arrived_revoked(self, data: Outcome) -> None:
+        self.optyx.say(data.said("revoked"), "error" if data.failed else "information")
         self.load()
+
+    def arrived_switched(self, data: Outcome) -> None:
+        self.optyx.say(data.said(self.verb, " u undoes."), "error" if data.failed else "information")
+        self.optyx.offer_undo(data.audit_ids, f"{self.verb} {', '.join(data.done)}")
+        self.load()
+
+    def cli_names(self) -> dict[str, str]:
+        one = self.rows.current
+        return {"project": one.project if one else self.place.project, "key": one.id if one else ""}
 
     def status(self) -> Line:
         counts: dict[str, int] = {}

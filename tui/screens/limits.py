@@ -316,6 +316,10 @@ class Limits(View):
         self.optyx.offer_undo(data.audit_id, self.doing)
         self.load()
 
+    def cli_names(self) -> dict[str, str]:
+        here = self._scope_here()
+        return {"scope": f"{here[0]} {here[2]}" if here else ""}
+
     def status(self) -> Line:
         rows = self.data.budgets if self.data else []
         gone = sum(one.forecast_at is not None or share_of(one) >= 1 for one in rows)

@@ -59,6 +59,17 @@ COLUMNS: list[Column[Seen]] = [
 ]
 
 
+NARROW: list[Column[Seen]] = [
+    Column("TIME", 8, lambda row: (figures.time_of_day(row.at, 8), "dim")),
+    COLUMNS[1],
+    Column("MODEL", 18, _model, grow=True),
+    *(column for column in COLUMNS if column.title in ("PROJECT", "TTFT", "TOTAL", "COST")),
+    Column("FLAGS", 6, _flags, None, "left", 2),
+]
+"""Under 100 columns: seconds without their thousandths make room for the flags."""
+SEEN_EVERY_S = 1.0
+
+
 def flush_hz() -> float:
     return 4.0 if os.environ.get("SSH_TTY") else 10.0
 
@@ -101,6 +112,7 @@ class Logs(View):
     def on_mount(self) -> None:
         self.set_interval(1 / flush_hz(), self.flush)
         self.set_interval(1.0, self._mark_rate)
+        self.set_interval(SEEN_EVERY_S, self._follow_detail)
         self._arrange()
 
     @property
@@ -112,6 +124,7 @@ class Logs(View):
 
     def _arrange(self) -> None:
         self.set_class(self.app.size.width >= 100 and self.app.size.height >= 30, "split")
+        self.calls.set_columns(COLUMNS if self.app.size.width >= 100 else NARROW)
         self._draw_head()
 
     # Coming and going
@@ -266,6 +279,17 @@ class Logs(View):
             self.wish = self.set_timer(0.12, self._ask_detail)
         self._draw_pane()
 
+    def _follow_detail(self) -> None:
+        """While following, the pane shows the newest call of each second: a steady look instead of a flicker."""
+        if self.display and self.calls.following and "detail" not in self.waiting:
+            row = self.calls.current
+            if row is not None and (self.detail is None or self.detail_id != row.id):
+                self._ask_detail()
+
+    @property
+    def detail_id(self) -> str:
+        return (self.detail.call_id or self.detail.request_id) if self.detail else ""
+
     def _ask_detail(self) -> None:
         row = self.calls.current
         if row is not None and row.status != GAP and self.has_class("split"):
@@ -285,7 +309,8 @@ class Logs(View):
         row = self.calls.current
         if row is None:
             pane.set_lines([])
-        elif self.detail is not None and (self.detail.call_id or self.detail.request_id) == row.id:
+        elif self.detail is not None and (self.calls.following or self.detail_id == row.id):
+            pane.set_title("Detail of the newest" if self.calls.following else "Detail")
             pane.set_lines(call_lines.pane(self.detail, pane.inner_width))
         else:
             pane.set_lines(_brief(row))
@@ -365,11 +390,6 @@ class Logs(View):
         if row is not None:
             self.optyx.go(Location("playground", object=row.id))
 
-    def action_export(self) -> None:
-        from tui.screens.exporting import ask_export
-
-        ask_export(self.optyx, "calls")
-
     def action_backfill(self) -> None:
         row = self.calls.current
         if row is None or row.status != GAP:
@@ -404,6 +424,10 @@ class Logs(View):
         }
         return sorted(found)
 
+    def cli_names(self) -> dict[str, str]:
+        row = self.calls.current
+        return {"id": row.id if row else ""}
+
     def status(self) -> Line:
         view = self.calls
         line: Line = [
@@ -426,7 +450,7 @@ class Logs(View):
         call = f"curl {self.optyx.url}/v1/chat/completions -H 'authorization: Bearer KEY' -H 'content-type: application/json' {hello}"
         if row is None:
             return [("curl to make a call", call), ("CLI", f"optyx logs tail --filter '{text}'")]
-        detail = self.detail if self.detail and (self.detail.call_id or self.detail.request_id) == row.id else None
+        detail = self.detail if self.detail_id == row.id else None
         return [
             ("Id", detail.request_id if detail else row.id),
             ("Row", " ".join(str(part) for part in row if part not in (None, ""))),
@@ -466,5 +490,4 @@ def _brief(row: Seen) -> list[Line]:
                 "",
             ),
         ],
-        [("space pauses and shows the attempts, the waterfall and the arithmetic", "dim")],
     ]

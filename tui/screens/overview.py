@@ -45,10 +45,9 @@ TARGETS: list[Column[TargetHealth]] = [
 ]
 ATTENTION: list[Column[Attention]] = [
     Column("", 1, lambda one: SIGNS.get(one.severity, ("·", ""))),
-    Column(
-        "WHAT", 26, lambda one: [(one.title, "strong"), (f"  {one.detail}" if one.detail else "", "dim")], grow=True
-    ),
-    Column("SINCE", 6, lambda one: (figures.ago(one.since, ""), "dim"), None, "right", 2),
+    Column("WHAT", 32, lambda one: (one.title, "strong"), grow=True),
+    Column("DETAIL", 24, lambda one: (one.detail, "dim"), None, "left", 3, grow=True),
+    Column("SINCE", 6, lambda one: (figures.age(one.since), "dim"), None, "right", 2),
 ]
 
 
@@ -162,6 +161,7 @@ class Overview(View):
     def arrived_overview(self, data: OverviewData) -> None:
         self.data = data
         self.query_one(Dashboard).show(data)
+        self.optyx.set_urgent(sum(one.severity == "error" for one in data.attention))
         self._fill()
         if self.app.focused is None:
             self.grid("targets").focus()
@@ -245,6 +245,9 @@ class Overview(View):
         line += [("⏸ frozen", "warn")] if self.frozen else [("refresh 1s", "dim")]
         alerts = sum(1 for one in self.data.attention if one.severity == "error") if self.data else 0
         line += [("   ", ""), (f"✖ {alerts} urgent", "bad")] if alerts else []
+        attention = self.grid("attention")
+        if attention.has_focus and attention.current is not None and attention.current.detail:
+            return [*line, ("   ", ""), (attention.current.detail, "")]
         if self.data and self.data.price_table_at:
             line += [("   prices of ", "dim"), (figures.day(self.data.price_table_at), "dim")]
         return line

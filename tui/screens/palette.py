@@ -1,14 +1,17 @@
-"""The palette (`^p`): every action by a few letters, each line with its key and its CLI form."""
+"""The palette (`^p`): every action, and every place that has a name, by a few letters; each line with its key and its CLI form."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from tui.keys import Action
+from tui.command_bar import obey, saved_views
+from tui.keys import Action, cli_form
+from tui.themes import NAMES
 from tui.widgets.dialogs import Dialog, DialogPanel
 from tui.widgets.form import TextKeys
 from tui.widgets.line import Line, fit
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
     from tui.app import OptyxApp
 
 SHOWN = 10
+PLACES = (
+    ("models", "optyx models list"),
+    ("usage", "optyx usage --by project"),
+    ("connect", "optyx ctx list"),
+    ("doctor", "optyx doctor"),
+)
 NEVER = {"app.palette", "app.quit_now", "app.back", "app.next_panel", "app.previous_panel"}
 
 
@@ -38,14 +47,53 @@ def score(typed: str, text: str) -> int | None:
     return 40 + gaps
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line: an action of the view (`action`), or a command of the `:` line (`command`)."""
+
+    group: str
+    words: str
+    key: str
+    cli: str
+    action: Action | None = None
+    command: str = ""
+
+
+def entries(app: OptyxApp) -> list[Entry]:
+    """The actions of the view in sight first, then those of everywhere, then places by name."""
+    names = app.view.cli_names() if app.view else {}
+    found = [
+        Entry(
+            "View" if action.scope == "app" else action.scope.capitalize(),
+            action.tooltip,
+            app.keymap_table.first_sign(action.id),
+            cli_form(action.cli, names),
+            action,
+        )
+        for scope in (app.history.here.screen, "app")
+        for action in app.keymap_table.of_scope(scope)
+        if action.id not in NEVER and action.run and not (action.writes and not app.may_write)
+    ]
+    for name in app.project_names:
+        found += [
+            Entry("Go to", f"keys of {name}", "", f"optyx keys list -p {name}", command=f"keys {name}"),
+            Entry("Go to", f"calls of {name}", "", f"optyx logs tail -p {name}", command=f"logs project:{name}"),
+            Entry("Go to", f"settings of {name}", "", f"optyx settings get -p {name}", command=f"settings {name}"),
+        ]
+    found += [Entry("Go to", word, "", cli, command=word) for word, cli in PLACES]
+    found += [Entry("View", f"saved view {name}", "", "", command=f"view {name}") for name in saved_views()]
+    return [*found, *(Entry("Theme", name, "", f"optyx-tui --theme {name}", command=f"theme {name}") for name in NAMES)]
+
+
 class CommandPalette(Dialog):
-    """Runs the chosen action on the view it was opened over."""
+    """Runs the chosen entry on the view it was opened over."""
 
     def __init__(self) -> None:
         super().__init__()
         self.editor = TextKeys()
         self.at = 0
-        self.found: list[Action] = []
+        self.all: list[Entry] = []
+        self.found: list[Entry] = []
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -54,36 +102,31 @@ class CommandPalette(Dialog):
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one(DialogPanel).focus()
+        self.all = entries(cast("OptyxApp", self.app))
         self._search()
 
     def _search(self) -> None:
-        app = cast("OptyxApp", self.app)
-        scopes = (app.history.here.screen, "app")
-        rated: list[tuple[int, int, Action]] = []
-        for action in (one for scope in scopes for one in app.keymap_table.of_scope(scope)):
-            if action.id in NEVER or not action.run or (action.writes and app.readonly):
-                continue
-            rating = score(self.editor.text, f"{action.tooltip} {action.label} {action.scope}")
-            if rating is not None:
-                rated.append((rating, len(rated), action))
-        self.found = [action for _, _, action in sorted(rated, key=lambda one: one[:2])]
+        rated = [
+            (rating, place, entry)
+            for place, entry in enumerate(self.all)
+            if (rating := score(self.editor.text, f"{entry.words} {entry.group}")) is not None
+        ]
+        self.found = [entry for _, _, entry in sorted(rated, key=lambda one: one[:2])]
         self.at = max(0, min(self.at, len(self.found) - 1))
         self._draw()
 
     def _draw(self) -> None:
-        app = cast("OptyxApp", self.app)
         width = self.text_width()
         lines: list[Line] = [[("> ", "accent"), *self.editor.drawn(width - 4, True)], []]
         top = max(0, self.at - SHOWN + 1)
-        for index, action in enumerate(self.found[top : top + SHOWN], top):
+        for index, entry in enumerate(self.found[top : top + SHOWN], top):
             here = index == self.at
-            scope = "View" if action.scope == "app" else action.scope.capitalize()
             lines.append(
                 [
                     (">" if here else " ", "accent"),
-                    (fit(scope, 11), "dim"),
-                    (fit(action.tooltip, width - 22), "strong" if here else ""),
-                    (fit(app.keymap_table.first_sign(action.id), 6, "right"), "key"),
+                    (fit(entry.group, 11), "dim"),
+                    (fit(entry.words, width - 22), "strong" if here else ""),
+                    (fit(entry.key, 6, "right"), "key"),
                 ]
             )
         if not self.found:
@@ -91,7 +134,7 @@ class CommandPalette(Dialog):
         lines += [[] for _ in range(SHOWN - min(SHOWN, max(1, len(self.found))))]
         cli = self.found[self.at].cli if self.found else ""
         lines += [[], [("  CLI   ", "dim"), (cli or "–", "accent" if cli else "dim")], []]
-        lines.append([(f" {len(self.found)} actions   ", "dim"), *_foot()])
+        lines.append([(f" {len(self.found)} found   ", "dim"), *_foot()])
         self.query_one(DialogPanel).set_lines(lines)
 
     def on_key(self, event: events.Key) -> None:
@@ -100,10 +143,10 @@ class CommandPalette(Dialog):
         if event.key == "escape":
             self.dismiss(None)
         elif event.key == "enter":
-            action = self.found[self.at] if self.found else None
+            entry = self.found[self.at] if self.found else None
             self.dismiss(None)
-            if action is not None:
-                self._run(action)
+            if entry is not None:
+                self._run(entry)
         elif event.key in ("up", "down"):
             self.at = (self.at + (1 if event.key == "down" else -1)) % max(1, len(self.found))
             self._draw()
@@ -114,10 +157,12 @@ class CommandPalette(Dialog):
             self.at = 0
             self._search()
 
-    def _run(self, action: Action) -> None:
+    def _run(self, entry: Entry) -> None:
         app = cast("OptyxApp", self.app)
-        namespace = app if action.scope == "app" else app.view
-        app.call_later(app.run_action, action.run, namespace)
+        if entry.action is None:
+            app.call_later(obey, app, entry.command)
+        else:
+            app.call_later(app.run_action, entry.action.run, app if entry.action.scope == "app" else app.view)
 
 
 def _foot() -> Line:

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import TextArea
@@ -24,8 +25,8 @@ from tui.widgets.marks import sparkline
 from tui.widgets.panel import TextPanel
 
 FRAMES = 15
-EPHEMERAL = "made for this session ($1, 1 h)"
-TYPED = "typed below"
+EPHEMERAL = "for this session"
+TYPED = "typed"
 
 
 class Playground(View):
@@ -42,15 +43,17 @@ class Playground(View):
     Playground #left { width: 42%; height: 1fr; }
     Playground #right { width: 58%; height: 1fr; }
     Playground #ask { height: 13; }
-    Playground TextArea { height: 1fr; min-height: 4; border: round $border; background: $background; color: $foreground; padding: 0 1; }
-    Playground TextArea:focus { border: round $accent; }
+    Playground TextArea { height: 1fr; min-height: 4; border: solid $border; background: $background; color: $foreground; padding: 0 1; }
+    Playground TextArea:focus { border: solid $accent; }
     Playground #past { height: 6; }
     Playground #answers { height: 1fr; }
     Playground #answer, Playground #answer-2 { width: 1fr; }
     Playground #meter { height: 10; }
     Playground.compact #past { display: none; }
-    Playground.compact #meter { height: 7; }
+    Playground.compact #meter { height: 8; }
     Playground.compact #ask { height: 10; }
+    Playground.compact #left, Playground.compact #right { width: 100%; display: none; }
+    Playground.compact.asking #left, Playground.compact.answering #right { display: block; }
     """
 
     def __init__(self) -> None:
@@ -81,6 +84,7 @@ class Playground(View):
 
     def on_mount(self) -> None:
         self.query_one("#answer-2").display = False
+        self._turn_to("asking")
         self.query_one(TextArea).border_title = "Message"
         self.set_interval(1 / FRAMES, self._paint)
         self.on_resize()
@@ -92,6 +96,15 @@ class Playground(View):
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+        self.call_after_refresh(self._draw_answers)
+
+    def _turn_to(self, side: str) -> None:
+        """In little room there is one half at a time: what is asked, or what is answered."""
+        self.set_class(side == "asking", "asking")
+        self.set_class(side == "answering", "answering")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._turn_to("answering" if isinstance(event.widget, TextPanel) else "asking")
 
     def visit(self, place: Location) -> None:
         self.place = place
@@ -112,7 +125,7 @@ class Playground(View):
 
     def arrived_names(self, data: tuple[list[Project], list[Model], list[Tier]]) -> None:
         self.projects, self.models, self.tiers = data
-        slugs = [one.slug for one in self.projects if one.status == "active"][:6]
+        slugs = [one.slug for one in self.projects if one.status == "active"]
         if self.form.items:
             if self.place.project in slugs:
                 self.form.set_value("project", self.place.project)
@@ -122,7 +135,7 @@ class Playground(View):
             [
                 Item("choice", "project", "Project", project, slugs),
                 Item("choice", "way", "Key", EPHEMERAL, (EPHEMERAL, TYPED)),
-                Item("text", "secret", "  typed key", "", secret=True),
+                Item("text", "secret", "  the key", "", secret=True),
                 Item("text", "model", "Model or tier", "fast"),
                 Item("text", "second", "Second model", ""),
                 Item("text", "temperature", "Temperature", ""),
@@ -131,7 +144,13 @@ class Playground(View):
                 Item("text", "system", "System", ""),
             ]
         )
+        self._hide_unused()
         self.query_one(TextArea).focus()
+
+    def _hide_unused(self) -> None:
+        """No line for a second model while one is tried, none for a key while the session's own is used."""
+        unused = [] if self.comparing else ["second"]
+        self.form.hide(*unused, *([] if self.form.value("way") == TYPED else ["secret"]))
 
     def arrived_replay(self, data: LogDetail) -> None:
         self.form.set_value("model", data.requested_model or data.tier or "fast")
@@ -146,6 +165,7 @@ class Playground(View):
 
     def on_editor_panel_edited(self) -> None:
         self.form.set_mistakes(self._mistakes())
+        self._hide_unused()
         self._draw_status()
 
     def on_text_area_changed(self) -> None:
@@ -233,7 +253,7 @@ class Playground(View):
         for run in self.runs:
             run.start()
         self.query_one("#answer-2").display = len(self.runs) > 1
-        self.query_one("#answer", TextPanel).focus()
+        self._look_at_answer()
 
     def action_stop(self) -> None:
         running = [run for run in self.runs if not run.done]
@@ -242,7 +262,7 @@ class Playground(View):
                 run.stop()
             self.optyx.say("Stopped. The gateway records that the client left.")
         elif isinstance(self.app.focused, TextArea | EditorPanel):
-            self.query_one("#answer", TextPanel).focus()
+            self._look_at_answer()
         else:
             self.optyx.call_later(self.optyx.run_action, "back")
 
@@ -307,7 +327,10 @@ class Playground(View):
 
     def _meter(self, width: int) -> list[Line]:
         if not self.runs:
-            return [[("Runs are real calls: logged, priced, counted against the key's budget.", "dim")]]
+            return [
+                *wrapped("A run is a real call: logged, priced, counted against the key's budget.", width, "dim"),
+                *wrapped("The session's key has $1 and ends after an hour.", width, "dim"),
+            ]
         lines: list[Line] = []
         for run in self.runs:
             record = run.record
@@ -377,6 +400,7 @@ class Playground(View):
             self.optyx.say("Two answers side by side need 120 columns.", "warning")
             return
         self.comparing = not self.comparing
+        self._hide_unused()
         if self.comparing:
             self.form.go_to("second")
             self.form.focus()
@@ -396,19 +420,31 @@ class Playground(View):
 
     def back(self) -> bool:
         if isinstance(self.app.focused, TextArea | EditorPanel):
-            self.query_one("#answer", TextPanel).focus()
+            self._look_at_answer()
             return True
         return False
+
+    def _look_at_answer(self) -> None:
+        self._turn_to("answering")
+        self.query_one("#answer", TextPanel).focus()
 
     def next_panel(self, step: int) -> bool:
         order = [self.form, self.query_one(TextArea), self.query_one("#answer", TextPanel)]
         at = next((index for index, one in enumerate(order) if one.has_focus), -1)
-        order[(at + step) % len(order)].focus()
+        there = order[(at + step) % len(order)]
+        self._turn_to("answering" if isinstance(there, TextPanel) else "asking")
+        there.focus()
         return True
 
     def on_unmount(self) -> None:
         for run in self.runs:
             run.stop()
+
+    def cli_names(self) -> dict[str, str]:
+        return {
+            "id": self.runs[0].request_id if self.runs else "",
+            "project": self.form.value("project") if self.form.items else "",
+        }
 
     def status(self) -> Line:
         if not self.form.items:

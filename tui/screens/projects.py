@@ -7,6 +7,7 @@ from textual.containers import Horizontal
 
 from gateway.admin.schema import Changed, Project
 from tui import figures
+from tui.bulk import Outcome, each
 from tui.location import Location
 from tui.screens.call_lines import pairs
 from tui.screens.view import View, as_json
@@ -55,7 +56,7 @@ COLUMNS: list[Column[Project]] = [
         "TIER", 10, lambda one: (one.default_tier or "(default)", "" if one.default_tier else "dim"), None, "left", 3
     ),
     Column(
-        "LAST CALL", 10, lambda one: (figures.ago(one.last_used_at), "dim"), lambda one: one.last_used_at, "right", 3
+        "LAST CALL", 11, lambda one: (figures.ago(one.last_used_at), "dim"), lambda one: one.last_used_at, "right", 3
     ),
     Column(
         "STATE",
@@ -250,19 +251,28 @@ class Projects(View):
         keys = sum(one.keys_usable for one in chosen)
 
         def act() -> None:
-            self._doing = f"archived {names}"
-            for one in chosen:
-                slug = one.slug
-                self.change("changed", lambda client, slug=slug: client.archive_project(slug))  # type: ignore[misc]
             self.rows.marked.clear()
+            self.change(
+                "archived",
+                lambda client: each(chosen, lambda one: one.name, lambda one: client.archive_project(one.slug)),
+            )
 
         effect = [f"Its {keys} usable keys stop working at once; its data stays.", "u takes it back for 30 s."]
         self.optyx.confirm(f"Archive {names}?", effect, "archive", act)
+
+    def arrived_archived(self, data: Outcome) -> None:
+        self.optyx.say(data.said("archived", " u undoes."), "error" if data.failed else "information")
+        self.optyx.offer_undo(data.audit_ids, f"archived {', '.join(data.done)}")
+        self.load()
 
     def arrived_changed(self, data: Changed) -> None:
         self.optyx.say(f"{self._doing[:1].upper()}{self._doing[1:]}.")
         self.optyx.offer_undo(data.audit_id, self._doing)
         self.load()
+
+    def cli_names(self) -> dict[str, str]:
+        one = self.rows.current
+        return {"project": one.slug if one else ""}
 
     def status(self) -> Line:
         count = len(self.rows.all_rows)

@@ -268,6 +268,10 @@ class Providers(View):
             given,
         )
 
+    def cli_names(self) -> dict[str, str]:
+        one = self.rows.current
+        return {"provider": one.name if one else ""}
+
     def status(self) -> Line:
         rows = self.rows.all_rows
         opened = sum(one.circuit == "open" for one in rows)

@@ -378,6 +378,9 @@ class Settings(View):
         self.optyx.confirm("Leave without saving?", ["What you changed in the form is lost."], "leave", drop)
         return True
 
+    def cli_names(self) -> dict[str, str]:
+        return {"project": self.project}
+
     def status(self) -> Line:
         mistakes = self.form.mistakes
         if mistakes:

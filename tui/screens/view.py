@@ -37,6 +37,7 @@ class View(Vertical):
         self.waiting: set[str] = set()
         self.loaded_at = 0.0
         self.problem: str = ""
+        self.was_stale = False
 
     @property
     def optyx(self) -> OptyxApp:
@@ -62,6 +63,10 @@ class View(Vertical):
     def copies(self) -> list[tuple[str, str]]:
         """(label, text) of what `y` offers."""
         return []
+
+    def cli_names(self) -> dict[str, str]:
+        """What the CLI forms of this view's actions stand for: `{project}`, `{key}`, `{id}`, `{provider}`, `{scope}`."""
+        return {"project": self.place.project}
 
     def set_filter(self, text: str) -> None:
         """The text of `/` while it is typed."""

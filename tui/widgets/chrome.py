@@ -16,9 +16,12 @@ from tui.keys import SCREENS
 from tui.widgets.line import Line, ends, fit, width_of
 from tui.widgets.panel import Bar, Painted
 
+ROOMY = 66
+"""Columns that the tabs need with blanks around each."""
+
 
 def top_line(
-    crumbs: Sequence[str], said: tuple[str, str], at: datetime, width: int, *, guarded: bool, readonly: bool
+    crumbs: Sequence[str], said: tuple[str, str], at: datetime, width: int, *, guarded: bool, rights: str = ""
 ) -> Line:
     left: Line = [(" optyx  ", "strong")]
     if guarded:
@@ -27,34 +30,41 @@ def top_line(
         if index:
             left.append((" ▸ ", "dim"))
         left.append((crumb, "strong" if index == len(crumbs) - 1 else ""))
-    if readonly:
-        left += [("  ", ""), ("read-only", "warn")]
+    if rights:
+        left += [("  ", ""), (rights, "warn")]
     clock = f"{at:%H:%M:%S} UTC" if width >= 100 else f"{at:%H:%M} UTC"
     return ends(left, [said, ("  ", ""), (clock, ""), (" ", "")], width)
 
 
 def tabs_line(here: str, width: int) -> Line:
+    """Every screen keeps its place: the brackets of the chosen one stand where the others have blanks."""
     line: Line = [(" ", "")]
     for number, (name, word, short) in enumerate(SCREENS, 1):
         label = word if width >= 100 else short
         if name == here:
-            line += [(f"[{number} {label}]", "tab"), (" ", "")]
+            line.append((f"[{number} {label}]", "tab"))
         else:
-            line += [(" ", "") if number > 1 else ("", ""), (f"{number}", "key"), (f" {label}", ""), (" ", "")]
+            line += [(" " if width >= ROOMY else "", ""), (f"{number}", "key"), (f" {label} ", "")]
     return line
 
 
 def keys_line(keys: Iterable[tuple[str, str]], width: int) -> Line:
-    """As many keys as fit, whole ones only."""
+    """As many keys as fit, whole ones only; help and quit always stand at the right."""
+    always = [("?", "help"), ("q", "quit")]
+    right = _keys(always)
     line: Line = [(" ", "")]
-    used = 1
-    for sign, word in keys:
-        room = width_of([(f"{sign} {word}  ", "")])
-        if used + room - 2 > width:
-            break
-        line += [(sign, "key"), (f" {word}  ", "dim")]
-        used += room
-    return line
+    used = 1 + width_of(right)
+    for key in keys:
+        spans = _keys([key])
+        if key in always or used + width_of(spans) > width:
+            continue
+        line += spans
+        used += width_of(spans)
+    return ends(line, right, width)
+
+
+def _keys(keys: Iterable[tuple[str, str]]) -> Line:
+    return [span for sign, word in keys for span in ((sign, "key"), (f" {word}  ", "dim"))]
 
 
 class Tabs(Bar):
@@ -64,14 +74,15 @@ class Tabs(Bar):
             super().__init__()
 
     def on_click(self, event: events.Click) -> None:
-        at = 0
+        at, number = 0, 0
         for text, _ in self.line:
-            if at <= event.x < at + len(text):
-                for number, (name, _, _) in enumerate(SCREENS, 1):
-                    if text.strip("[] ").split(" ")[0] == str(number):
-                        self.post_message(self.Chosen(name))
-                return
+            word = text.strip("[] ").partition(" ")[0]
+            number = int(word) if word.isdigit() else number
             at += len(text)
+            if event.x < at:
+                if number:
+                    self.post_message(self.Chosen(SCREENS[number - 1][0]))
+                return
 
 
 class Banner(Painted):

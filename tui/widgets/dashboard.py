@@ -43,7 +43,7 @@ class Dashboard(Painted):
         return line, None
 
     def _tiles(self, width: int) -> list[Tile]:
-        room = width // 4 - 5
+        room = width // 4 - 4
         if self.data is None:
             names = (
                 "Requests/s",
@@ -157,7 +157,7 @@ def _traffic(data: Overview, room: int) -> list[Tile]:
             [
                 [(f"{figures.duration(rates.latency_p50_ms)} / {figures.duration(rates.latency_p95_ms)}", "strong")],
                 [(sparkline(rates.latency_series, room), "spark")],
-                [(f"gateway overhead p95 {figures.duration(rates.overhead_p95_ms)}", "dim")],
+                [(f"overhead p95 {figures.duration(rates.overhead_p95_ms)}", "dim")],
             ],
         ),
         (
@@ -173,8 +173,9 @@ def _traffic(data: Overview, room: int) -> list[Tile]:
 
 def _money(data: Overview, room: int) -> list[Tile]:
     rates, spend, flight = data.rates, data.spend, data.in_flight
-    forecast = f"  → {figures.dollars(spend.forecast_nusd)} by 24:00" if spend.forecast_nusd is not None else ""
-    unpriced = f"   {spend.unpriced_calls:,} unpriced" if spend.unpriced_calls else ""
+    forecast = f"  → {figures.dollars(spend.forecast_nusd, 0)} by 24:00" if spend.forecast_nusd is not None else ""
+    unpriced = f"+{figures.count(spend.unpriced_calls)} unpriced   " if spend.unpriced_calls else ""
+    yesterday = f"yesterday {figures.dollars(spend.yesterday_nusd, 0 if unpriced else None)}"
     return [
         (
             "Tokens/min",
@@ -192,7 +193,10 @@ def _money(data: Overview, room: int) -> list[Tile]:
             [
                 [(figures.dollars(spend.today_nusd), "strong"), (forecast, "")],
                 [(sparkline(spend.series, room), "spark")],
-                [(f"yesterday {figures.dollars(spend.yesterday_nusd)}", "dim"), (unpriced, "warn")],
+                [
+                    (unpriced, "warn"),
+                    (yesterday.removeprefix("yesterday ") + " yest." if unpriced else yesterday, "dim"),
+                ],
             ],
         ),
         (

@@ -26,6 +26,7 @@ class DialogPanel(Panel):
     """A framed box as high as its lines."""
 
     DEFAULT_CSS = "DialogPanel { height: auto; width: 1fr; }"
+    shows_age = False
 
     def __init__(self, title: str, lines: list[Line]) -> None:
         super().__init__(title)
@@ -126,7 +127,10 @@ class TypeName(Dialog):
         matches = self.typed == self.object_name
         lines += [
             [],
-            [("Type its name: ", ""), (fit(self.typed + "▏", max(24, len(self.object_name) + 2)), "field")],
+            [
+                ("Type " + ("its name" if " " not in self.object_name else self.object_name) + ": ", ""),
+                (fit(self.typed + "▏", max(24, len(self.object_name) + 2)), "field"),
+            ],
             [],
             [
                 ("[enter]", "key" if matches else "dim"),

@@ -10,11 +10,11 @@ from rich.style import Style
 from textual import events
 from textual.message import Message
 
-from tui.widgets.form import TextKeys
+from tui.widgets.form import TextKeys, choices_line
 from tui.widgets.line import Line, fit
 from tui.widgets.panel import Panel
 
-LABEL = 18
+WIDEST_LABEL = 18
 
 
 @dataclass(slots=True)
@@ -28,6 +28,8 @@ class Item:
     choices: Sequence[str] = ()
     note: str = ""
     secret: bool = False
+    hidden: bool = False
+    """Not drawn and not reached; it keeps its value."""
     keys: TextKeys = field(default_factory=TextKeys)
 
 
@@ -36,6 +38,8 @@ class EditorPanel(Panel):
 
     class Edited(Message):
         pass
+
+    shows_age = False
 
     def __init__(self, title: str = "", *, id: str | None = None) -> None:
         super().__init__(title, id=id)
@@ -87,10 +91,19 @@ class EditorPanel(Panel):
 
     # Drawing
 
+    @property
+    def label_width(self) -> int:
+        return min(
+            WIDEST_LABEL,
+            max((len(item.label) for item in self.items if item.kind not in ("head", "check")), default=0) + 2,
+        )
+
     def _rows(self) -> list[tuple[int, str]]:
         """(item, part) of every line: its own, and one more for a mistake."""
         rows: list[tuple[int, str]] = []
         for index, item in enumerate(self.items):
+            if item.hidden:
+                continue
             rows.append((index, "line"))
             if item.name in self.mistakes:
                 rows.append((index, "mistake"))
@@ -129,25 +142,26 @@ class EditorPanel(Panel):
                 (fit(item.label, 28), "strong" if here else ""),
                 *tail,
             ]
-        label: Line = [*mark, (fit(item.label, LABEL), "strong" if here else "")]
+        room_of_label = self.label_width
+        label: Line = [*mark, (fit(item.label, room_of_label), "strong" if here else "")]
         if item.kind == "choice":
-            line: Line = list(label)
-            for choice in item.choices:
-                chosen = choice == item.value
-                line.append(
-                    (f"[{choice}]" if chosen else f" {choice} ", ("tab" if here else "strong") if chosen else "dim")
-                )
-            return [*line, *tail]
-        room = width - LABEL - 1 - (10 if moved else 0)
+            return [*label, *choices_line(item.choices, item.value, here, width - room_of_label - 1), *tail]
+        room = width - room_of_label - 1 - (10 if moved else 0)
         if not item.value and item.note and not here:
-            return [*label, (fit(item.note, max(8, width - LABEL - 1)), "dim")]
+            return [*label, (fit(item.note, max(8, width - room_of_label - 1)), "dim")]
         return [*label, *item.keys.drawn(max(8, room), here, item.secret), *([("  changed", "warn")] if moved else [])]
+
+    def hide(self, *names: str) -> None:
+        """Hides these items and shows all others."""
+        for item in self.items:
+            item.hidden = item.name in names
+        self.repaint()
 
     # Keys
 
     def _step(self, by: int) -> None:
         at = self.at + by
-        while 0 <= at < len(self.items) and self.items[at].kind == "head":
+        while 0 <= at < len(self.items) and (self.items[at].kind == "head" or self.items[at].hidden):
             at += by
         if 0 <= at < len(self.items):
             self.at = at

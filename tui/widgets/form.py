@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -73,6 +74,20 @@ class TextKeys:
         return [(shown[:place], "field"), (shown[place : place + 1] or " ", "tab"), (shown[place + 1 :], "field")]
 
 
+def choices_line(choices: Sequence[str], value: str, here: bool, width: int) -> Line:
+    """All choices with the chosen one in brackets; where they don't fit, the chosen one between arrows and its number."""
+    style = "tab" if here else "strong"
+    if sum(cell_len(choice) + 2 for choice in choices) <= width:
+        return [(f"[{one}]", style) if one == value else (f" {one} ", "dim") for one in choices]
+    place = f"  {list(choices).index(value) + 1} of {len(choices)}" if value in choices else ""
+    return [
+        ("◂ ", "key"),
+        (fit(value, min(cell_len(value), max(1, width - 4 - len(place)))), style),
+        (" ▸", "key"),
+        (place, "dim"),
+    ]
+
+
 class Form(Dialog):
     """Answers the stripped texts by field name, or None when cancelled. enter goes on and sends at the end; ^s sends at once."""
 
@@ -116,16 +131,7 @@ class Form(Dialog):
     def _drawn_field(self, field: Field, editor: TextKeys, width: int, here: bool) -> Line:
         if not field.choices:
             return editor.drawn(width, here, field.secret)
-        line: Line = []
-        for choice in field.choices:
-            chosen = choice == field.value
-            line += [
-                (
-                    f" {choice} " if not chosen else f"[{choice}]",
-                    "tab" if chosen and here else "strong" if chosen else "dim",
-                )
-            ]
-        return line
+        return choices_line(field.choices, field.value, here, width)
 
     def on_key(self, event: events.Key) -> None:
         event.stop()

@@ -20,6 +20,8 @@ from tui.widgets.panel import Panel
 
 T = TypeVar("T")
 GAP = 1
+FEW, MOST_GROWTH = 4, 24
+"""A list of few columns takes the whole width; one of many keeps together, so that the eye can follow a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,11 @@ def fitting(columns: Sequence[Column[T]], width: int) -> list[tuple[Column[T], i
     growing = [column for column in chosen if column.grow]
     widths: list[tuple[Column[T], int]] = []
     for column in chosen:
-        extra = min(spare, 24) // len(growing) if column.grow and spare > 0 else 0
+        extra = (
+            (spare if len(chosen) <= FEW else min(spare, MOST_GROWTH)) // len(growing)
+            if column.grow and spare > 0
+            else 0
+        )
         widths.append((column, column.width + extra))
     return widths
 

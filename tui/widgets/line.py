@@ -74,6 +74,7 @@ def joined(spans: Iterable[Span], gap: str = "  ") -> Line:
 def wrapped(text: str, width: int, style: str = "") -> list[Line]:
     """Prose broken at blanks into lines of at most `width` cells; words too long are broken where they must."""
     lines: list[Line] = []
+    width = max(2, width)  # a wide glyph needs two cells; a widget not laid out yet has none
     for paragraph in text.split("\n"):
         row = ""
         for word in visible(paragraph).split(" "):
@@ -82,7 +83,7 @@ def wrapped(text: str, width: int, style: str = "") -> list[Line]:
                 if row:
                     lines.append([(row, style)])
                     row = ""
-                piece = set_cell_size(rest, width).rstrip(" ")
+                piece = set_cell_size(rest, width).rstrip(" ") or rest[:1]
                 lines.append([(piece, style)])
                 rest = rest[len(piece) :]
             longer = f"{row} {rest}" if row else rest

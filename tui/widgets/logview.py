@@ -135,6 +135,11 @@ class LogView(Panel, Generic[T]):
     def top(self) -> int:
         return max(self.ring.first, self.bottom - self.list_height)
 
+    def set_columns(self, columns: Sequence[Column[T]]) -> None:
+        if list(columns) != self.columns:
+            self.columns = list(columns)
+            self.relayout()
+
     def relayout(self) -> None:
         self._layout = (-1, [])
         self.repaint()

@@ -8,7 +8,9 @@ from tui.widgets.line import Line, Span
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = ".:-=+*#@"
-_ASCII_SIGNS = str.maketrans("●▲✖◐○◌▶⏸▸→·–░▒▓█▏…┌┐└┘─│├┤┼▴▾⋯", "+!x~-?>|>>.- .:##.++++-|+++^v.", "")
+_ASCII_SIGNS = str.maketrans(
+    "●▲✖◐○◌▶⏸▸◂→←·–░▒▓█▏…┌┐└┘─│├┤┼▴▾⋯╭╮╰╯↑↓×▼•▌“”", '+!x~-?>|><><.- .:##.++++-|+++^v.++++^vxv*_""', ""
+)
 
 
 class Glyphs:

@@ -14,7 +14,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.themes import Palette
+from tui.themes import ON_CURSOR, Palette
 from tui.widgets.bound import bindings
 from tui.widgets.line import Line, fit_line, width_of
 from tui.widgets.marks import plain_signs
@@ -90,6 +90,9 @@ class Panel(Painted, can_focus=True):
         self.aside = aside
         self.can_focus = focusable
 
+    shows_age = True
+    """Whether what is inside came from the gateway, and so can be old."""
+
     def content(self, y: int, width: int) -> tuple[Line, Style | None]:
         return [], None
 
@@ -111,18 +114,20 @@ class Panel(Painted, can_focus=True):
         line, overlay = self.content(y - 1, width - 4)
         inside = fit_line(line, width - 4)
         if overlay is not None:
-            inside = [(text, "cursor") for text, _ in inside]
+            inside = [(text, f"{name}{ON_CURSOR}") for text, name in inside]
         return [("│", frame), (" ", ""), *inside, (" ", ""), ("│", frame)], None
 
     def _top(self, width: int, frame: str) -> Line:
         title = f" {self.title_text} " if self.title_text else ""
         room = width - 4
-        aside = f" {self.aside} " if self.aside else ""
+        old = self.optyx.link.stale_s if self.shows_age else None
+        words = f"◌ STALE {old:.0f} s" if old is not None else self.aside
+        aside = f" {words} " if words else ""
         shown_title = fit_line([(title, "title")], min(width_of([(title, "")]), room))
         room -= width_of(shown_title)
         if width_of([(aside, "")]) > room - 2:
             aside = ""
-        shown_aside: Line = [(aside, "dim")] if aside else []
+        shown_aside: Line = [(aside, "dim" if old is None else "warn")] if aside else []
         dashes = room - width_of(shown_aside)
         return [("┌─", frame), *shown_title, ("─" * dashes, frame), *shown_aside, ("─┐", frame)]
 
