@@ -124,9 +124,7 @@ def _timeouts(text: str | None, base: Timeouts) -> Timeouts:
 
 
 def _models(rows: ConfigRows, providers: Mapping[str, Provider]) -> list[Model]:
-    prices: dict[tuple[str, str], list[Price]] = {}
-    for row in rows.prices:
-        prices.setdefault((row[1], row[2]), []).append(_price(row))
+    prices = prices_by_model(rows.models, rows.prices)
     return [
         Model(
             id=id_,
@@ -136,17 +134,27 @@ def _models(rows: ConfigRows, providers: Mapping[str, Provider]) -> list[Model]:
             max_input_tokens=max_input,
             max_output_tokens=max_output,
             enabled=enabled,
-            prices=(FREE,) if is_free else tuple(prices.get((provider_id, id_), ())),
+            prices=prices[provider_id, id_],
             created=created,
             patterns=_patterns(id_) | _patterns(f"{providers[provider_id].name}/{id_}"),
         )
-        for id_, provider_id, upstream_name, mode, max_input, max_output, enabled, created, is_free in rows.models
+        for id_, provider_id, upstream_name, mode, max_input, max_output, enabled, created, _ in rows.models
     ]
 
 
 def _patterns(name: str) -> frozenset[str]:
     """Made once here, so that a call asks only whether two sets meet."""
     return frozenset(name[:length] + "*" for length in range(len(name) + 1))
+
+
+def prices_by_model(
+    models: Iterable[tuple[Any, ...]], prices: Iterable[tuple[Any, ...]]
+) -> dict[tuple[str, str], tuple[Price, ...]]:
+    """By provider id and model id, oldest first; also for `reprice`, which must not wait for a worker's catalog."""
+    dated: dict[tuple[str, str], list[Price]] = {}
+    for row in prices:
+        dated.setdefault((row[1], row[2]), []).append(_price(row))
+    return {(row[1], row[0]): (FREE,) if row[8] else tuple(dated.get((row[1], row[0]), ())) for row in models}
 
 
 def _price(row: tuple[Any, ...]) -> Price:

@@ -4,4 +4,3 @@ DROP FUNCTION IF EXISTS refuse_change();
 DROP INDEX IF EXISTS billing_entries_by_month;
 ALTER TABLE billing_entries DROP COLUMN IF EXISTS provider, DROP COLUMN IF EXISTS month;
 DROP TABLE IF EXISTS billing_periods;
-DROP TABLE IF EXISTS log_horizon;

@@ -1,13 +1,5 @@
--- Why: the books can be checked, closed and corrected: from when on every row is still there, which months are closed, what a repricing did.
+-- Why: the books can be closed and corrected: which months are closed and at what, and what a repricing did.
 -- depends: 0006_catalog_epoch
-
--- Retention drops whole days of request_logs; from here on none is missing, so sums can be compared with rows.
-CREATE TABLE IF NOT EXISTS log_horizon (
-    only_row       boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    complete_since timestamptz NOT NULL DEFAULT '-infinity'
-);
-
-INSERT INTO log_horizon DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- A closed month of an account. `posted_nusd` is what its usage entries and their adjustments add up to, as a cost: positive.
 CREATE TABLE IF NOT EXISTS billing_periods (

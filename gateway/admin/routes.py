@@ -26,6 +26,7 @@ from gateway.admin import (
     keys,
     logs,
     projects,
+    reprice,
     session,
 )
 from gateway.admin import schema as s
@@ -72,6 +73,8 @@ ROUTES: tuple[Route, ...] = (
           once="key", summary="A new secret; the old one works on for its grace"),
     # the books
     Route(method="GET", path="/books", handler=books.check, role="viewer", answer=s.Books, db="none", summary="Check that the books add up"),
+    Route(method="POST", path="/reprice", handler=reprice.reprice, role="owner", body=reprice.RepriceBody, answer=s.Repricing, db="none",
+          summary="What a period's calls cost at the prices of now; with apply, make it so"),
     # the log
     Route(method="GET", path="/logs", handler=logs.index, role="viewer", query=logs.LogsQuery, answer=s.LogPage, summary="Search the log"),
     Route(method="GET", path="/logs/count", handler=logs.count, role="viewer", query=logs.Wanted, answer=s.LogCount, summary="Count what matches"),

@@ -716,6 +716,35 @@ class Books(Record):
     checks: list[BooksCheck] = []
 
 
+class RepricedModel(Record):
+    """One provider's model: rows looked at, rows that change, and sums over all rows looked at."""
+
+    provider: str = ""
+    model: str = ""
+    rows: int = 0
+    changed: int = 0
+    before_nusd: int = 0
+    after_nusd: int = 0
+    unpriced_before: int = 0
+    unpriced_after: int = 0
+
+
+class Repricing(Record):
+    """A dry run (`applied` false, `id` null), or what was done."""
+
+    id: str | None = None
+    applied: bool = False
+    since: str = ""
+    until: str = ""
+    rows: int = 0
+    changed: int = 0
+    before_nusd: int = 0
+    after_nusd: int = 0
+    unpriced_before: int = 0
+    unpriced_after: int = 0
+    models: list[RepricedModel] = []
+
+
 class Chain(Record):
     """The audit's hash chain, checked from its first entry."""
 

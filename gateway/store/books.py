@@ -19,7 +19,7 @@ EXAMPLES = 20
 STATEMENT_TIMEOUT_MS = 120_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-HORIZON = "SELECT complete_since = '-infinity', complete_since, clock_timestamp() FROM log_horizon"
+HORIZON = "SELECT (SELECT dropped_before FROM retention_horizons WHERE name = 'request_logs'), clock_timestamp()"
 
 IS_MINE = """
 SELECT pg_try_advisory_xact_lock($1)
@@ -219,8 +219,8 @@ async def snapshot(connection: Connection, *, recent: bool = False) -> AsyncIter
     """One REPEATABLE READ transaction: whatever runs inside sees the same moment, and a busy gateway raises no false alarm."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.fetchval(LIMIT_STATEMENTS, str(STATEMENT_TIMEOUT_MS))
-        is_all, horizon, now = await connection.fetchrow(HORIZON)
-        since = LONG_AGO if is_all else horizon
+        horizon, now = await connection.fetchrow(HORIZON)
+        since = horizon or LONG_AGO
         if recent:
             hour = now.replace(minute=0, second=0, microsecond=0)
             since = max(since, hour - timedelta(hours=1))

@@ -6,6 +6,7 @@ COPY costs 3 µs of ours and 9 of Postgres's a row at 500 rows a batch; unnest 1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -170,6 +171,19 @@ def call_uuid(call_id: str) -> UUID:
 
 
 async def _move_budgets(connection: Connection, worker_id: str, fresh: list[Any]) -> list[IngestedCost]:
+    moved = await spend(connection, fresh)
+    if not moved:
+        return []
+    columns = [list(column) for column in zip(*(tuple(row) for row in moved), strict=True)]
+    await connection.execute(
+        SHRINK_SHARES, worker_id, columns[0], columns[1], columns[2], [int(cost) for cost in columns[3]]
+    )
+    return [IngestedCost(row[0], row[1], row[2].timestamp(), int(row[3])) for row in moved]
+
+
+async def spend(connection: Connection, fresh: Iterable[Any]) -> list[Any]:
+    """Moves every budget window that counts the calls `fresh` by their `cost_nusd`; the windows and by how much. Under the shared budget
+    lock, so that no window is created meanwhile."""
     paid = [row for row in fresh if row["cost_nusd"]]
     if not paid:
         return []
@@ -188,14 +202,7 @@ async def _move_budgets(connection: Connection, worker_id: str, fresh: list[Any]
             for b in budgets
             if (subject := subject_of(b, row)) is not None
         ]
-    moved = await connection.fetch(SPEND, *(list(column) for column in zip(*given, strict=True))) if given else []
-    if not moved:
-        return []
-    columns = [list(column) for column in zip(*(tuple(row) for row in moved), strict=True)]
-    await connection.execute(
-        SHRINK_SHARES, worker_id, columns[0], columns[1], columns[2], [int(cost) for cost in columns[3]]
-    )
-    return [IngestedCost(row[0], row[1], row[2].timestamp(), int(row[3])) for row in moved]
+    return await connection.fetch(SPEND, *(list(column) for column in zip(*given, strict=True))) if given else []
 
 
 def subject_of(budget: Any, row: Any) -> str | None:
