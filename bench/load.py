@@ -49,9 +49,7 @@ class Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        if not self.first_ns:
-            if self.stream and b"\n\n" not in self.buffer:
-                return
+        if not self.first_ns and (not self.stream or b"\n\n" in self.buffer):
             self.first_ns = time.perf_counter_ns()
         if self.is_whole():
             self.tally.add(self)

@@ -27,6 +27,8 @@ from gateway import keyring
 from gateway.embedded import EmbeddedPostgres
 
 MODEL = "gpt-6-luna"
+SHAPED = ["paced-20", "paced-200", "chunks-20", "chunks-200", "hold-20"]
+"""Models by whose names the mock shapes its answers; furnished with a price."""
 GATEWAY_CORE, LOAD_CORE = 0, (1 if (os.cpu_count() or 1) > 1 else 0)
 
 
@@ -116,6 +118,17 @@ INSERT_MEASURED_KEY = """
 INSERT INTO api_keys (id, project_id, name, public_id, digest, allowed_models) VALUES ('key_measured', 'prj_bench1', 'measured', $1, $2, $3)
 """
 
+INSERT_MODELS = """
+INSERT INTO models (id, provider_id, upstream_name, mode)
+SELECT name, (SELECT id FROM providers WHERE name = 'openai'), name, 'chat' FROM unnest($1::text[]) AS name
+"""
+
+INSERT_PRICES = """
+INSERT INTO prices (id, provider_id, model_id, effective_from, input_nusd, output_nusd, source)
+SELECT 'pri_' || name, (SELECT id FROM providers WHERE name = 'openai'), name, '2026-01-01', 250000000, 2000000000, 'bench'
+FROM unnest($1::text[]) AS name
+"""
+
 INSERT_LIMIT = "INSERT INTO limits (id, scope, subject, rpm, tpm) VALUES ($1, $2, $3, 100000000, 100000000000)"
 
 INSERT_BUDGET = """
@@ -133,7 +146,9 @@ async def furnish(database_url: str, keys: int, projects: int, rules: bool) -> s
         await connection.execute("ALTER TABLE api_keys DISABLE TRIGGER USER")
         await connection.execute(INSERT_KEYS, keys, projects)
         await connection.execute("ALTER TABLE api_keys ENABLE TRIGGER USER")
-        allowed = [MODEL] if rules else None
+        await connection.execute(INSERT_MODELS, SHAPED)
+        await connection.execute(INSERT_PRICES, SHAPED)
+        allowed = [MODEL, *SHAPED] if rules else None
         await connection.execute(INSERT_MEASURED_KEY, minted.public_id, minted.digest, allowed)
         if rules:
             await connection.execute(INSERT_LIMIT, "lim_bench1", "project", "prj_bench1")

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import IO, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -203,8 +204,11 @@ class Supervisor:
         return await seed.admin_token(connection, user_id, f"first administrator on {socket.gethostname()}")
 
     def _start_helper(self) -> None:
-        """The sandbox, or the local model: a provider on loopback that prints its port when it is ready."""
+        """The sandbox, or the local model: a provider on loopback that prints its port when it is ready. One that ended starts again on
+        the port that the workers know."""
         command = self._helper_command or [sys.executable, "-m", "gateway.sandbox"]
+        port = urlsplit(self._sandbox_url).port if self._sandbox_url is not None else 0
+        command = [*command, "--port", str(port)]
         self._helper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert self._helper.stdout is not None
         line = _first_line(self._helper.stdout, READY_TIMEOUT_S * 5)

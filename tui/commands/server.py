@@ -59,7 +59,16 @@ def _run(mode: str, workers: int | None, local_model: bool) -> None:
     def started(told: Started) -> None:
         _tell(mode, told)
 
-    helper = [sys.executable, "-m", "gateway.local_model"] if local_model else None
+    helper = None
+    if local_model:
+        from gateway import local_model as model
+
+        problem = model.missing()
+        if problem is not None:
+            print(f"optyx: {problem}", file=sys.stderr)
+            raise typer.Exit(2)
+        _say("Loading the local model (a few seconds) …")
+        helper = [sys.executable, "-m", "gateway.local_model"]
     supervisor = Supervisor(config, mode, count, _say, helper)  # type: ignore[arg-type]  # one of the three modes
     try:
         status = supervisor.run(started)
