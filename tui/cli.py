@@ -16,11 +16,13 @@ COMMANDS = {
     "whoami": ("tui.commands.contexts", "whoami"),
     "projects": ("tui.commands.projects", "projects"),
     "keys": ("tui.commands.keys", "keys"),
+    "logs": ("tui.commands.logs", "logs"),
+    "audit": ("tui.commands.audit", "audit"),
     "version": ("tui.commands.about", "version"),
 }
 """Name to module and the Typer app in it, in the order of `optyx --help`."""
 
-DEFAULTS = {"projects": "list", "keys": "list", "ctx": "list"}
+DEFAULTS = {"projects": "list", "keys": "list", "ctx": "list", "logs": "list", "audit": "check"}
 """What a noun means when it stands alone."""
 
 

@@ -1,6 +1,6 @@
 """What a table shows of a record: a heading and the path of its value, with the form it has for people.
 
-A path is `name` or `a.b`. Records stay as the gateway gave them; only tables turn numbers into words.
+A path is `name`, `a.b`, or `.` for all of it. Records stay as the gateway gave them; only tables turn numbers into words.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Column:
 
 
 def pick(record: Any, path: str) -> Any:
-    """The value at `a.b.0.c`; None where there is nothing."""
+    """The value at `a.b.0.c`, the record itself at `.`; None where there is nothing."""
+    if path == ".":
+        return record
     for part in path.split("."):
         if isinstance(record, Mapping):
             record = record.get(part)

@@ -16,7 +16,7 @@ import msgspec
 from tui.columns import Column, pick, words
 from tui.faults import usage
 from tui.flags import Flags
-from tui.safe import ascii_only, cells, cut, visible
+from tui.safe import ascii_only, cells, cut, visible, visible_lines
 
 Record = Mapping[str, Any]
 COLOURS = {
@@ -62,6 +62,14 @@ class Output:
     def write(self, text: str) -> None:
         """One line or many, with the line's end."""
         sys.stdout.write((ascii_only(text) if self.flags.ascii else text) + "\n")
+
+    def line(self, text: str) -> None:
+        """One line, with nothing in it that a terminal would obey."""
+        self.write(visible(text))
+
+    def text(self, text: str) -> None:
+        """Text of several lines: as it is to a pipe, made safe for a terminal."""
+        self.write(visible_lines(text) if self.is_terminal else text)
 
     def rows(self, records: Sequence[Record], columns: Sequence[Column], name: str = "id", empty: str = "") -> None:
         """A list. `name`: the field that `-o name` prints."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from tests.cli.line import Ran, optyx
 from tests.tui.fake_gateway import TOKEN, FakeGateway
 
 
@@ -24,3 +27,15 @@ def fake(monkeypatch):
         monkeypatch.setenv("OPTYX_GATEWAY_URL", gateway.url)
         monkeypatch.setenv("OPTYX_ADMIN_TOKEN", TOKEN)
         yield gateway
+
+
+@pytest.fixture
+async def live(gateway, monkeypatch):
+    """A real gateway that this session is signed in to as an owner: `await live("projects", "list")`."""
+    monkeypatch.setenv("OPTYX_GATEWAY_URL", gateway.url)
+    monkeypatch.setenv("OPTYX_ADMIN_TOKEN", await gateway.token("owner"))
+
+    async def run(*words: str, stdin: str = "") -> Ran:
+        return await asyncio.to_thread(optyx, *words, stdin=stdin)
+
+    return run

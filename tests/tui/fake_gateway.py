@@ -52,6 +52,7 @@ class FakeGateway:
         self.stopping = threading.Event()
         self.tail_open = threading.Event()
         self.cut = threading.Event()
+        self.tail_began = 0.0
 
     def reset(self) -> None:
         self.projects = [] if self.empty else seeded.projects()
@@ -158,7 +159,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         wanted = matcher(self.query.get("filter", ""))
-        begun, number = time.monotonic(), len(fake.history)
+        last = self.headers.get("last-event-id")
+        if last is None:
+            fake.tail_began = time.monotonic()
+        begun, number = fake.tail_began, int(last.partition(".")[2]) + 1 if last else len(fake.history)
         fake.tail_open.set()
         beat = 0.0
         try:
@@ -509,6 +513,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
         s.SettingsVersion(version=41, at=seeded.ago(hours=2), by="lena", summary="allowed_models + gemini-4-argon"),
         s.SettingsVersion(version=40, at=seeded.ago(days=3), by="omar", summary="default_tier fast → smart"),
     ]}),
+    ("GET", f"{P}/keys/whois/([^/]+)", lambda h, p: next(k for ks in h.fake.keys.values() for k in ks if k.public_id == p)),
     ("GET", f"{P}/keys/([^/]+)", _key),
     ("POST", f"{P}/keys/([^/]+)/rotate", rotate_key),
     ("POST", f"{P}/keys/([^/]+)/(disable|enable)", switch_key),

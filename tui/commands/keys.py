@@ -50,9 +50,11 @@ def found(run: Invocation, word: str) -> dict[str, Any]:
     if word.startswith("key_"):
         return dict(run.get(path_of("keys", word)))
     public_id = word.removeprefix("sk-optyx-").partition("-")[0]
+    if word.startswith("sk-optyx-"):
+        return dict(run.get(path_of("keys", "whois", public_id)))
     where = [run.project] if run.project else [one["slug"] for one in run.every("/projects")]
     every = [key for project in where for key in run.every(path_of("projects", project, "keys"))]
-    matches = [key for key in every if word == key["name"]] or [key for key in every if key["public_id"] == public_id]
+    matches = [key for key in every if word in (key["name"], key["public_id"])]
     usable = [key for key in matches if key["status"] != "revoked"]
     matches = usable or matches
     if not matches:
