@@ -128,6 +128,7 @@ class Worker:
             )
             self.logbook = logbook
             self.backlog = upkeep.Backlog(journal, logbook)
+            await upkeep.first_days(pool, self.refresh)
             self._start("catalog", self.refresh.run())
             self._start("logbook", logbook.run())
             self._start("shares", shares.run())

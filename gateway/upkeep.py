@@ -4,6 +4,7 @@ Started by `app`; every failure of the database is waited out."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 HOUSEKEEPING_S = 600.0
 BOOKS_S = 60.0
+FIRST_DAYS_S = 3.0
 
 
 class Holder(Protocol):
@@ -52,19 +54,33 @@ class Backlog:
         }
 
 
+async def first_days(pool: Pool, holder: Holder) -> None:
+    """Before the first call: today's partitions, so that no row has to go where rows of no day go. Not waited for long."""
+    with contextlib.suppress(*UNREACHABLE):
+        async with asyncio.timeout(FIRST_DAYS_S):
+            await _keep_house(pool, holder)
+
+
 async def keep_house(pool: Pool, holder: Holder) -> None:
     """Until cancelled."""
     while True:
-        settings = holder.catalog.settings
-        days = {"request_logs": settings.log_retention_days, "payloads": settings.capture_retention_days}
         try:
-            async with pool.acquire() as connection:
-                dropped = await partitions.keep_house(connection, days)
-            if dropped:
-                log.info("dropped by retention: %s", ", ".join(dropped))
+            await _keep_house(pool, holder)
             await asyncio.sleep(HOUSEKEEPING_S)
         except UNREACHABLE:
             await asyncio.sleep(5)
+
+
+async def _keep_house(pool: Pool, holder: Holder) -> None:
+    settings = holder.catalog.settings
+    days = {
+        "request_logs": settings.log_retention_days,
+        "payloads": min(settings.capture_retention_days, settings.log_retention_days),
+    }
+    async with pool.acquire() as connection:
+        dropped = await partitions.keep_house(connection, days)
+    if dropped:
+        log.info("dropped by retention: %s", ", ".join(dropped))
 
 
 async def check_books(pool: Pool, metrics: Metrics, worker_id: str) -> None:

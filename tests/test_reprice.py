@@ -153,7 +153,8 @@ async def test_two_repricings_do_not_meet(gateway):
     answered = await gateway.admin("POST", "/reprice", {"since": "1h", "apply": True})
     assert answered.status == 409
     await repricing.unlock(gateway.db)
-    assert (await gateway.admin("POST", "/reprice", {"since": "1h", "apply": True})).status == 200
+    answered = await gateway.admin("POST", "/reprice", {"since": "1h", "apply": True})
+    assert answered.status == 200, answered.body
 
 
 def row(**more) -> PricedRow:
