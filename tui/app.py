@@ -101,11 +101,14 @@ class OptyxApp(App[int]):
         self.undoable: tuple[list[str], str, float] | None = None
         self.interrupted_at = 0.0
         self.greeting = False
+        self.next_context = ""
+        """Set by `:ctx NAME`: where to go when this app has ended."""
         self.typed_filter = ""
         """The filter that was typed here: the first `esc` clears it. One that came with the place goes when the place does."""
         self.urgent = 0
         self.title_shown = ""
         self.project_names: list[str] = []
+        self.gateway_version = ""
         self.role = ""
         """What the token may do; empty until the gateway has said it."""
         self._next_load = 0.0
@@ -221,7 +224,7 @@ class OptyxApp(App[int]):
     def on_arrived(self, message: Arrived) -> None:
         """The role decides which keys the footer offers."""
         self.greeting = False
-        self.role = message.data.role
+        self.role, self.gateway_version = message.data.role, message.data.version
         self.redraw_chrome()
 
     def on_failed(self, message: Failed) -> None:
@@ -537,6 +540,18 @@ class OptyxApp(App[int]):
             else:
                 self.exit(0)
 
+    def switch_context(self, name: str) -> None:
+        """Ends this session and begins one with another gateway; asks when something would be lost."""
+
+        def leave() -> None:
+            self.next_context = name
+            self.exit(0)
+
+        if any(view.has_unsaved() for view in self.views.values()):
+            self.confirm(f"Go to {name} with unsaved changes?", ["What you changed in the form is lost."], "go", leave)
+        else:
+            leave()
+
     def action_interrupt(self) -> None:
         now = time.monotonic()
         if now - self.interrupted_at < 2.0:
@@ -592,16 +607,25 @@ def _no_client() -> Client:
 
 
 def run(options: Options) -> int:
-    """Called by the launcher when the terminal is known to be fit."""
+    """Called by the launcher when the terminal is known to be fit. Another context is another app in the same process."""
+    while True:
+        app = app_for(options)
+        status = app.run(mouse=app.mouse_on) or 0
+        if not app.next_context:
+            return status
+        options.context, options.screen, options.filter = app.next_context, "overview", ""
+
+
+def app_for(options: Options) -> OptyxApp:
     from tui.session import session_for
 
     Glyphs.ascii = not has_utf8()
-    theme = options.theme or os.environ.get("OPTYX_THEME") or DEFAULT
+    session = session_for(options)
+    theme = options.theme or os.environ.get("OPTYX_THEME") or session.theme or DEFAULT
     if theme not in NAMES:
         refuse(f"there is no theme {theme!r}; they are {', '.join(NAMES)}")
     try:
-        session = session_for(options)
-        app = OptyxApp(
+        return OptyxApp(
             session.connect,
             context=session.context,
             url=session.url,
@@ -613,4 +637,3 @@ def run(options: Options) -> int:
         )
     except KeymapError as error:
         refuse(str(error))
-    return app.run(mouse=app.mouse_on) or 0

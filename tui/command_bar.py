@@ -82,6 +82,10 @@ def completions(app: OptyxApp, text: str, kind: str) -> list[str]:
         return list(WINDOWS)
     if words[0] == "view":
         return sorted(saved_views())
+    if words[0] == "ctx":
+        from tui.session import known
+
+        return [name for name, _, _ in known()]
     if words[0] in ("keys", "settings", "p", "project"):
         return app.project_names
     return []
@@ -101,6 +105,21 @@ def _screen(name: str) -> Callable[[OptyxApp, list[str]], None]:
             app.go(Location(name, filter=" ".join(words)))
 
     return go
+
+
+def _context(app: OptyxApp, words: list[str]) -> None:
+    from tui.session import known
+
+    names = [name for name, _, _ in known()]
+    if not words:
+        app.go(Location("connect"))
+    elif words[0] in names:
+        app.switch_context(words[0])
+    else:
+        app.say(
+            f"There is no context {words[0]}. There are: {', '.join(names) or 'none yet (optyx login makes one)'}.",
+            "warning",
+        )
 
 
 def _project(app: OptyxApp, words: list[str]) -> None:
@@ -189,7 +208,7 @@ COMMANDS: dict[str, Callable[[OptyxApp, list[str]], None]] = {
     "models": _screen("models"),
     "usage": _screen("usage"),
     "connect": _screen("connect"),
-    "ctx": _screen("connect"),
+    "ctx": _context,
     "play": _screen("playground"),
     "p": _project,
     "project": _project,

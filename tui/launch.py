@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 USAGE = """usage: optyx-tui [SCREEN] [FILTER…] [options]
 
@@ -107,7 +108,7 @@ def main() -> None:
     raise SystemExit(run(options))
 
 
-def refuse(message: str) -> None:
+def refuse(message: str) -> NoReturn:
     """One line on stderr; exit code 2, as for every mistake in the command line."""
     sys.stderr.write(f"optyx-tui: error: {message}\n")
     raise SystemExit(2)

@@ -25,6 +25,7 @@ class Session:
     why_not: str = ""
     readonly: bool = False
     guarded: bool = False
+    theme: str = ""
 
 
 def session_for(options: Options) -> Session:
@@ -34,7 +35,10 @@ def session_for(options: Options) -> Session:
         place = contexts.place(Flags(context=name, given={"context"} if name else set()))
         token = place.token()
     except Fault as fault:
-        return Session(name or "gateway", "", None, f"{fault.message}. {fault.hint}".strip())
+        why_not = f"{fault.message[:1].upper()}{fault.message[1:]}." + (
+            f" What helps: {fault.hint}." if fault.hint else ""
+        )
+        return Session(name or "gateway", "", None, why_not)
     return Session(
         place.context,
         place.url,
@@ -42,4 +46,19 @@ def session_for(options: Options) -> Session:
         "",
         place.readonly,
         place.guarded,
+        place.theme,
     )
+
+
+def known() -> list[tuple[str, str, str]]:
+    """(name, URL, what is special) of every context in the configuration file; nothing when it can't be read."""
+    try:
+        book = contexts.read()
+    except Fault:
+        return []
+    rows = []
+    for name, one in book.contexts.items():
+        marks = ["current"] if name == book.current else []
+        marks += [mark for mark in ("guarded", "readonly") if one.get(mark)]
+        rows.append((name, str(one.get("url", "")), ", ".join(marks)))
+    return rows

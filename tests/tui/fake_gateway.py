@@ -24,6 +24,18 @@ from gateway.admin import schema as s
 from tests.tui import seeded
 
 TOKEN = "optyx-admin-test"
+STRANGERS = (
+    b"acme",
+    b"gpt-6.1-sol",
+    b"ci-deploy",
+    b"lena",
+    b"groq",
+    b"over capacity",
+    b"rate_limit_exceeded",
+    b"tui 10.2.0.9",
+    b"429",
+)
+"""What `hostile` takes the place of in every answer: names of every kind, errors, addresses."""
 SECRET = "sk-optyx-55d0q7w2-Kq7Wn2pZr8Vt4Hs6Jm1Xc9Lb3Yd5Fg0Ra"
 
 
@@ -137,7 +149,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: Any) -> None:
         raw = msgspec.json.encode(body)
         if self.fake.hostile:
-            raw = raw.replace(b"acme", json.dumps(self.fake.hostile)[1:-1].encode())
+            for name in STRANGERS:
+                raw = raw.replace(name, json.dumps(self.fake.hostile)[1:-1].encode())
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(raw)))

@@ -6,43 +6,67 @@ from textual.app import ComposeResult
 
 from tui.location import Location
 from tui.screens.view import View
+from tui.session import known
+from tui.widgets.grid import Column, GridTable
 from tui.widgets.line import Line, wrapped
 from tui.widgets.panel import TextPanel
 
+Known = tuple[str, str, str]
+CONTEXTS: list[Column[Known]] = [
+    Column("CONTEXT", 20, lambda one: (one[0], "strong")),
+    Column("GATEWAY", 40, lambda one: (one[1], ""), grow=True),
+    Column("", 20, lambda one: (one[2], "warn" if "guarded" in one[2] else "dim")),
+]
+
 
 class Connect(View):
-    """Shown when there are no credentials, and by :ctx: which gateway this session talks to, and how to choose another."""
+    """Which gateway this session talks to, and the others that the configuration knows: enter goes there."""
 
     scope = "connect"
+    DEFAULT_CSS = """
+    Connect #here { height: 1fr; }
+    Connect #contexts { height: 1fr; }
+    """
 
     def compose(self) -> ComposeResult:
-        yield TextPanel("Connect", focusable=True)
+        yield TextPanel("Connect", id="here", focusable=True)
+        yield GridTable(CONTEXTS, lambda one: one[0], title="Other gateways", aside="enter goes there", id="contexts")
 
     def load(self) -> None:
         app = self.optyx
+        panel = self.query_one("#here", TextPanel)
         width = max(40, min(96, app.size.width - 8))
         if app.link.state == "no_credentials":
             lines = _without(app.why_not, width)
         else:
+            rights = "held: read-only" if app.readonly else f"what the role {app.role or '…'} may do"
             lines = [
                 [],
-                [("Context    ", "dim"), (app.context, "strong")],
+                [("Context    ", "dim"), (app.context, "strong"), ("   protected" if app.guarded else "", "warn")],
                 [("Gateway    ", "dim"), (app.url, "")],
                 [("State      ", "dim"), app.link.said()],
-                [("Changes    ", "dim"), ("held: read-only" if app.readonly else "allowed", "")],
-                [],
-                [("Another gateway: ", ""), ("optyx-tui --context NAME", "accent")],
-                [("List them:       ", ""), ("optyx ctx list", "accent")],
+                [("Version    ", "dim"), (app.gateway_version or "…", "")],
+                [("Changes    ", "dim"), (rights, "")],
             ]
-        self.query_one(TextPanel).set_lines(lines)
+        panel.set_lines(lines)
+        others = known()
+        table = self.query_one("#contexts", GridTable)
+        table.empty = [[("Only this one is known. ", "dim"), ("optyx login URL", "accent"), (" adds another.", "dim")]]
+        table.display = bool(others) or app.link.state != "no_credentials"
+        table.set_rows(others)
 
     def visit(self, place: Location) -> None:
         super().visit(place)
-        if self.optyx.link.state not in ("no_credentials", "live"):
+        if self.optyx.link.state != "no_credentials":
             self.ask("whoami", lambda client: client.whoami())
 
     def arrived_whoami(self, data: object) -> None:
         self.load()
+
+    def on_grid_table_opened(self, message: GridTable.Opened) -> None:
+        chosen: Known | None = message.grid.current
+        if chosen is not None:
+            self.optyx.switch_context(chosen[0])
 
     def on_resize(self) -> None:
         self.load()

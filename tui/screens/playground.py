@@ -21,7 +21,7 @@ from tui.screens.view import View
 from tui.widgets.bound import bindings
 from tui.widgets.editor import EditorPanel, Item
 from tui.widgets.line import Line, wrapped
-from tui.widgets.marks import sparkline
+from tui.widgets.marks import Glyphs, sparkline
 from tui.widgets.panel import TextPanel
 
 FRAMES = 15
@@ -45,6 +45,8 @@ class Playground(View):
     Playground #ask { height: 13; }
     Playground TextArea { height: 1fr; min-height: 4; border: solid $border; background: $background; color: $foreground; padding: 0 1; }
     Playground TextArea:focus { border: solid $accent; }
+    Playground.ascii TextArea { border: ascii $border; }
+    Playground.ascii TextArea:focus { border: ascii $accent; }
     Playground #past { height: 6; }
     Playground #answers { height: 1fr; }
     Playground #answer, Playground #answer-2 { width: 1fr; }
@@ -84,6 +86,7 @@ class Playground(View):
 
     def on_mount(self) -> None:
         self.query_one("#answer-2").display = False
+        self.set_class(Glyphs.ascii, "ascii")
         self._turn_to("asking")
         self.query_one(TextArea).border_title = "Message"
         self.set_interval(1 / FRAMES, self._paint)
