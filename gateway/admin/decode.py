@@ -63,7 +63,7 @@ def convert(given: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
         try:
             values[field.name] = msgspec.convert(value, field.type, strict=strict)
         except msgspec.ValidationError as error:
-            problems.append(_placed(name, str(error)))
+            problems.append(_placed(_inside(name, value, field.type, strict), str(error)))
     problems += [(name, "it is required") for name, field in fields.items() if field.required and name not in given]
     if problems:
         refuse(problems)
@@ -88,11 +88,24 @@ def _known(fields: Mapping[str, Any]) -> str:
     return f" (there are: {', '.join(fields)})" if fields else " (none is taken)"
 
 
+def _inside(name: str, value: Any, kind: Any, strict: bool) -> str:
+    """The name of the entry that is wrong in an object of entries: msgspec only says that one is."""
+    if not isinstance(value, dict):
+        return name
+    for key in value:
+        try:
+            msgspec.convert({key: value[key]}, kind, strict=strict)
+        except msgspec.ValidationError as error:
+            if "[...]" in str(error):
+                return f"{name}.{key[:80]}"
+    return name
+
+
 def _placed(name: str, message: str) -> tuple[str, str]:
     """msgspec's "Expected `int`, got `str` - at `$.x`" as ("name.x", "expected `int`, got `str`")."""
     match = _PLACE.fullmatch(message)
     assert match is not None  # every part of the pattern is optional
-    reason, place = match.group(1), match.group(2)
+    reason, place = match.group(1), (match.group(2) or "").removeprefix("[...]").removeprefix(".")
     where = name if not place else f"{name}{place}" if place.startswith("[") else f"{name}.{place}"
     return where, reason[:1].lower() + reason[1:]
 

@@ -35,7 +35,7 @@ async def tightest(db: Connection, now: float, scope: Scope, subjects: list[str]
         if gauge.model or gauge.tier:
             continue
         other = found.get(gauge.subject)
-        if other is None or _share(gauge) > _share(other):
+        if other is None or (_share(gauge), gauge.amount_nusd) > (_share(other), other.amount_nusd):
             found[gauge.subject] = gauge
     return found
 

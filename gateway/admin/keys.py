@@ -45,7 +45,7 @@ async def create(ask: Ask[a.NewKey, Nothing]) -> s.NewKey:
 
 
 async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKey) -> s.NewKey:
-    require_known_models(ask.desk.catalog, wanted.allowed_models)
+    await require_known_models(ask.db, wanted.allowed_models)
     expires_at = _expiry(wanted.expires_at, ask.desk.clock())
     minted, key_id = keyring.mint(), ids.new("key")
     await store.insert(
@@ -78,7 +78,7 @@ async def update(ask: Ask[a.KeyChange, Nothing]) -> s.SavedKey:
     allowed = row.allowed_models if body.allowed_models is UNSET else body.allowed_models
     expires = row.expires_at if body.expires_at is UNSET else _expiry(body.expires_at, ask.desk.clock())
     if body.allowed_models is not UNSET:
-        require_known_models(ask.desk.catalog, allowed)
+        await require_known_models(ask.db, allowed)
     await store.update(ask.db, row.id, name, allowed, expires)
     audit_id = audit.record(
         ask, "key.update", ("key", row.id, name), project_id=row.project_id,
@@ -119,6 +119,14 @@ async def rotate(ask: Ask[a.Rotation, Nothing]) -> s.NewKey:
         before={"public_id": row.public_id}, after={"public_id": minted.public_id, "grace_s": grace_s},
     )  # fmt: skip
     return await _with_text(ask, row.id, minted.text, audit_id)
+
+
+async def undo_switch(ask: Ask[Any, Any], key_id: str, before: bool, after: bool) -> None:
+    await store.lock(ask.db, key_id)
+    row = await store.by_id(ask.db, key_id)
+    if row is None or row.revoked_at is not None or (row.disabled_at is None) != after:
+        raise Conflict("The key was changed again meanwhile.")
+    await store.switch(ask.db, key_id, before)
 
 
 def status_of(row: store.KeyRow, now: float) -> str:

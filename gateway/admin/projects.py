@@ -90,6 +90,14 @@ async def delete(ask: Ask[Nothing, Nothing]) -> s.Changed:
     )
 
 
+async def undo_archive(ask: Ask[Any, Any], project_id: str, before: str, after: str) -> None:
+    await ask.db.execute(store.LOCK_PROJECT, project_id)
+    row = await store.by_name(ask.db, project_id)
+    if row is None or _status(row) != after:
+        raise Conflict("The project was changed again meanwhile.")
+    await store.set_archived(ask.db, project_id, before == "archived")
+
+
 def slug_of(name: str) -> str:
     """`Café & Co` is `cafe-co`; a name without a letter or digit is `project`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

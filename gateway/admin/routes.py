@@ -24,13 +24,18 @@ from gateway.admin import asked as a
 from gateway.admin import (
     books,
     keys,
+    limits,
     logs,
+    orgs,
     projects,
     reprice,
     session,
+    settings,
+    trail,
 )
 from gateway.admin import schema as s
 from gateway.admin.dispatch import Route
+from gateway.admin.paging import PageQuery
 
 ROUTES: tuple[Route, ...] = (
     # who is asking
@@ -71,6 +76,50 @@ ROUTES: tuple[Route, ...] = (
           summary="Let it work again"),
     Route(method="POST", path="/keys/{k}/rotate", handler=keys.rotate, role="operator", body=a.Rotation, answer=s.NewKey, db="write",
           once="key", summary="A new secret; the old one works on for its grace"),
+    # settings of a project
+    Route(method="GET", path="/projects/{p}/settings", handler=settings.get, role="viewer", answer=s.Settings,
+          summary="The project's settings, with an ETag"),
+    Route(method="PATCH", path="/projects/{p}/settings", handler=settings.update, role="operator", body=a.SettingsChange,
+          answer=s.SavedSettings, db="write", summary="Change some of them (If-Match guards against others' changes)"),
+    Route(method="POST", path="/projects/{p}/settings:preview", handler=settings.preview, role="viewer", body=a.SettingsChange,
+          answer=s.Preview, summary="What a change would do, and would have refused in the last 24 hours"),
+    Route(method="POST", path="/projects/{p}/settings:restore", handler=settings.restore, role="operator", body=a.Restore,
+          answer=s.SavedSettings, db="write", summary="An old version as a new one"),
+    Route(method="GET", path="/projects/{p}/settings/history", handler=settings.history, role="viewer", query=PageQuery,
+          answer=s.Page[s.SettingsVersion], summary="Every version, newest first"),
+    # orgs
+    Route(method="GET", path="/orgs", handler=orgs.list_orgs, role="viewer", query=PageQuery, answer=s.Page[s.Org], summary="Every org"),
+    Route(method="GET", path="/orgs/{o}", handler=orgs.get, role="viewer", answer=s.Org, summary="One org, by id or slug"),
+    Route(method="PATCH", path="/orgs/{o}", handler=orgs.update, role="owner", body=a.OrgChange, answer=s.SavedOrg, db="write",
+          summary="Another name or time zone"),
+    # limits and budgets
+    Route(method="GET", path="/limits", handler=limits.overview, role="viewer", answer=s.LimitsOverview,
+          summary="Every budget and rate limit, as it stands now"),
+    Route(method="GET", path="/projects/{p}/limits", handler=limits.get_of_project, role="viewer", answer=s.Limits,
+          summary="Limits of a project, with an ETag"),
+    Route(method="PUT", path="/projects/{p}/limits", handler=limits.put_of_project, role="operator", body=a.Limits, answer=s.SavedLimits,
+          db="write", summary="Set all limits of a project"),
+    Route(method="GET", path="/projects/{p}/user-limits", handler=limits.get_of_users, role="viewer", answer=s.Limits,
+          summary="Limits that each end user of a project has"),
+    Route(method="PUT", path="/projects/{p}/user-limits", handler=limits.put_of_users, role="operator", body=a.Limits,
+          answer=s.SavedLimits, db="write", summary="Set the limits that each end user of a project has"),
+    Route(method="GET", path="/keys/{k}/limits", handler=limits.get_of_key, role="viewer", answer=s.Limits,
+          summary="Limits of a key, with an ETag"),
+    Route(method="PUT", path="/keys/{k}/limits", handler=limits.put_of_key, role="operator", body=a.Limits, answer=s.SavedLimits,
+          db="write", summary="Set all limits of a key"),
+    Route(method="GET", path="/orgs/{o}/limits", handler=limits.get_of_org, role="viewer", answer=s.Limits,
+          summary="Limits of an org, with an ETag"),
+    Route(method="PUT", path="/orgs/{o}/limits", handler=limits.put_of_org, role="owner", body=a.Limits, answer=s.SavedLimits, db="write",
+          summary="Set all limits of an org"),
+    Route(method="POST", path="/budgets/{b}/raise", handler=limits.raise_budget, role="operator", body=a.Raise, answer=s.Changed,
+          db="write", summary="More money until a time"),
+    # the audit
+    Route(method="GET", path="/audit", handler=trail.search, role="viewer", query=a.AuditQuery, answer=s.Page[s.AuditEntry],
+          summary="Who changed what, newest first"),
+    Route(method="GET", path="/audit/verify", handler=trail.verify, role="viewer", answer=s.Chain, summary="Check the hash chain"),
+    Route(method="GET", path="/audit/{a}", handler=trail.get, role="viewer", answer=s.AuditEntry, summary="One entry"),
+    Route(method="POST", path="/undo/{a}", handler=trail.undo, role="operator", answer=s.Changed, db="write",
+          summary="Put back what an entry changed, within 30 seconds"),
     # the books
     Route(method="GET", path="/books", handler=books.check, role="viewer", answer=s.Books, db="none", summary="Check that the books add up"),
     Route(method="POST", path="/reprice", handler=reprice.reprice, role="owner", body=reprice.RepriceBody, answer=s.Repricing, db="none",

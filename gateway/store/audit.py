@@ -49,6 +49,8 @@ LIMIT $10
 """
 )
 
+AGE_OF_ENTRY = "SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM audit_log WHERE id = $1"
+
 MARK_UNDONE = "UPDATE audit_log SET undone_by = $2 WHERE id = $1 AND undone_by IS NULL RETURNING 1"
 
 
@@ -122,6 +124,11 @@ async def by_id(connection: Connection, entry_id: str) -> EntryRow | None:
 
 async def chain_after(connection: Connection, seq: int, limit: int) -> list[EntryRow]:
     return [EntryRow(*row) for row in await connection.fetch(CHAIN_AFTER, seq, limit)]
+
+
+async def age_s(connection: Connection, entry_id: str) -> float:
+    """By the database's clock."""
+    return float(await connection.fetchval(AGE_OF_ENTRY, entry_id))
 
 
 async def mark_undone(connection: Connection, entry_id: str, by: str) -> bool:

@@ -24,6 +24,8 @@ LIMIT $2
 
 ORG_BY_NAME = "SELECT id, slug, name, timezone, created_at, updated_at FROM orgs WHERE id = $1 OR slug = $1"
 
+LOCK_ORG = "SELECT 1 FROM orgs WHERE id = $1 FOR UPDATE"
+
 UPDATE_ORG = """
 UPDATE orgs SET name = $2, timezone = $3, updated_at = now() WHERE id = $1
 """

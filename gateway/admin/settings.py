@@ -1,0 +1,238 @@
+"""Settings of a project: changed field by field, checked, previewed against the last day, kept version by version."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.admin import asked as a
+from gateway.admin import audit
+from gateway.admin import schema as s
+from gateway.admin.allowing import Problems, allows, problems_of, target_problems
+from gateway.admin.decode import refuse
+from gateway.admin.desk import Ask, Nothing, Reply
+from gateway.admin.finding import project_of
+from gateway.admin.paging import PageQuery, decode_cursor, page
+from gateway.catalog import Target
+from gateway.errors import Conflict, NotFound
+from gateway.instants import iso
+from gateway.store import projects
+from gateway.store import settings as store
+from gateway.store.routing import Known, known
+
+Tiers = Mapping[str, tuple[Target, ...]]
+FIELDS = ("default_tier", "tiers", "allowed_models", "failover", "capture", "timezone")
+_tiers = msgspec.json.Decoder(dict[str, list[s.TierTarget]] | None).decode
+
+
+async def get(ask: Ask[Nothing, Nothing]) -> Reply:
+    row = await store.of(ask.db, (await project_of(ask)).id)
+    return Reply(_told(row), version=row.version)
+
+
+async def update(ask: Ask[a.SettingsChange, Nothing]) -> Reply:
+    project = await project_of(ask, lock=True)
+    before = await _of(ask, project.id)
+    ask.require_match(before.version)
+    return await _save(ask, project, before, _changed(before, ask.body), "settings.update")
+
+
+async def restore(ask: Ask[a.Restore, Nothing]) -> Reply:
+    """An old version as a new one."""
+    project = await project_of(ask, lock=True)
+    kept = await store.version(ask.db, project.id, ask.body.version)
+    if kept is None:
+        raise NotFound(f"{project.slug} has no version {ask.body.version} in its history.")
+    before = await _of(ask, project.id)
+    return await _save(ask, project, before, _revived(kept), "settings.restore")
+
+
+async def history(ask: Ask[Nothing, PageQuery]) -> s.Page[s.SettingsVersion]:
+    """Newest first; each says what it changed."""
+    project, limit = await project_of(ask), ask.query.limit
+    place = decode_cursor(ask.query.cursor, tuple[int])
+    rows = await store.versions(ask.db, project.id, place[0] if place else None, limit + 1)
+    listed = page(rows, limit, lambda row: (row.version,))
+    older = {newer.version: row for newer, row in itertools.pairwise(rows)}
+    return s.Page(data=[_version(row, older.get(row.version)) for row in listed.data], next=listed.next)
+
+
+async def preview(ask: Ask[a.SettingsChange, Nothing]) -> s.Preview:
+    """What is wrong with the change, what it changes, and which calls of the last 24 hours it would have refused."""
+    project = await project_of(ask)
+    there, before = await known(ask.db), await _of(ask, project.id)
+    after = _changed(before, ask.body)
+    calls = await store.calls_of_a_day(ask.db, project.id)
+    impact = _impact(calls, after, ask.desk.catalog.tiers)
+    return s.Preview(
+        problems=[s.Problem(field=field, message=why) for field, why in _problems(after, there)],
+        differences=[s.Difference(field=name, before=was, after=now) for name, (was, now) in _diff(before, after).items()],
+        refused=sum(one.requests for one in impact),
+        examined=sum(row.calls for row in calls),
+        impact=impact,
+    )  # fmt: skip
+
+
+async def undo(ask: Ask[Any, Any], project_id: str, before: dict[str, Any], version: int) -> None:
+    """Puts the fields of `before` back, as a new version, if `version` is still the newest."""
+    await ask.db.execute(projects.LOCK_PROJECT, project_id)
+    current = await _of(ask, project_id)
+    if current.version != version:
+        raise Conflict("The settings were changed again meanwhile; restore a version of the history.")
+    after = _revived(msgspec.json.encode({**_content(current), **before}).decode())
+    await _write(ask, project_id, current, after)
+
+
+async def _save(
+    ask: Ask[Any, Any], project: projects.ProjectRow, before: s.Settings, after: s.Settings, action: str
+) -> Reply:
+    problems = _problems(after, await known(ask.db))
+    if problems:
+        refuse(problems)
+    changes = _diff(before, after)
+    audit_id = None
+    if changes:
+        await _write(ask, project.id, before, after)
+        audit_id = audit.record(
+            ask, action, ("project", project.id, project.name), project_id=project.id,
+            before={"version": before.version, **{name: was for name, (was, _) in changes.items()}},
+            after={"version": before.version + 1, **{name: now for name, (_, now) in changes.items()}},
+        )  # fmt: skip
+    saved = await _of(ask, project.id)
+    return Reply(s.SavedSettings(**msgspec.structs.asdict(saved), audit_id=audit_id), version=saved.version)
+
+
+async def _write(ask: Ask[Any, Any], project_id: str, before: s.Settings, after: s.Settings) -> None:
+    version = before.version + 1
+    if before.version:  # the first version was never changed, so nothing has kept it yet
+        row = await store.of(ask.db, project_id)
+        await store.keep(ask.db, project_id, before.version, _text(before), row.updated_by, row.updated_at)
+    tiers = None if after.tiers is None else msgspec.json.encode(_content(after)["tiers"]).decode()
+    await store.save(
+        ask.db,
+        project_id,
+        store.SettingsRow(
+            version, after.default_tier, tiers, after.allowed_models, after.failover, after.capture, after.timezone,
+            ask.who.name, None,
+        ),
+    )  # fmt: skip
+    await store.keep(ask.db, project_id, version, _text(after), ask.who.name, None)
+
+
+async def _of(ask: Ask[Any, Any], project_id: str) -> s.Settings:
+    return _told(await store.of(ask.db, project_id))
+
+
+def _told(row: store.SettingsRow) -> s.Settings:
+    return s.Settings(
+        default_tier=row.default_tier,
+        tiers=_tiers(row.tiers) if row.tiers else None,
+        allowed_models=row.allowed_models,
+        failover=row.failover,
+        capture=row.capture,
+        timezone=row.timezone,
+        version=row.version,
+        updated_at=iso(row.updated_at) or "",
+        updated_by=row.updated_by or "",
+    )
+
+
+def _changed(before: s.Settings, body: a.SettingsChange) -> s.Settings:
+    """`before` with what the body gives."""
+    given = {name: value for name in FIELDS if (value := getattr(body, name)) is not UNSET}
+    if given.get("tiers") is not None:
+        raw = msgspec.to_builtins(given["tiers"])
+        given["tiers"] = msgspec.convert(raw, dict[str, list[s.TierTarget]]) or None
+    return msgspec.structs.replace(before, **given)
+
+
+def _content(settings: s.Settings) -> dict[str, Any]:
+    """What is set, as plain values; a target without timeouts of its own has no such field."""
+    found = {name: value for name, value in msgspec.to_builtins(settings).items() if name in FIELDS}
+    for targets in (found["tiers"] or {}).values():
+        for target in targets:
+            if target["timeouts"] is None:
+                del target["timeouts"]
+    return found
+
+
+def _text(settings: s.Settings) -> str:
+    return msgspec.json.encode(_content(settings)).decode()
+
+
+def _revived(kept: str) -> s.Settings:
+    return msgspec.json.decode(kept, type=s.Settings)
+
+
+def _diff(before: s.Settings, after: s.Settings) -> dict[str, tuple[Any, Any]]:
+    was, now = _content(before), _content(after)
+    return {name: (was[name], now[name]) for name in FIELDS if was[name] != now[name]}
+
+
+def _version(row: store.VersionRow, older: store.VersionRow | None) -> s.SettingsVersion:
+    changes = _diff(_revived(older.settings) if older else s.Settings(), _revived(row.settings))
+    parts = []
+    for name, (was, now) in changes.items():
+        plain = not isinstance(was, list | dict) and not isinstance(now, list | dict)
+        parts.append(f"{name} {_shown(was)} → {_shown(now)}" if plain else name)
+    return s.SettingsVersion(
+        version=row.version, at=iso(row.updated_at) or "", by=row.updated_by or "", summary=", ".join(parts)
+    )
+
+
+def _shown(value: Any) -> str:
+    return {None: "default", True: "on", False: "off"}.get(value, str(value))
+
+
+def _problems(settings: s.Settings, there: Known) -> Problems:
+    found = problems_of(there, settings.allowed_models)
+    if settings.default_tier is not None:
+        if settings.default_tier not in there.tiers:
+            found.append(("default_tier", f"there is no tier {settings.default_tier!r}: {', '.join(there.tiers)}"))
+        elif there.tiers[settings.default_tier][0] != "chat":
+            found.append(("default_tier", f"{settings.default_tier} is not for chat"))
+    for tier, targets in (settings.tiers or {}).items():
+        if tier not in there.tiers:
+            found.append((f"tiers.{tier}", f"there is no such tier: {', '.join(there.tiers)}"))
+        else:
+            found += target_problems(there, tier, there.tiers[tier][0], targets, f"tiers.{tier}")
+    if settings.timezone is not None and not is_zone(settings.timezone):
+        found.append(("timezone", f"there is no time zone {settings.timezone!r}; one is Europe/Berlin"))
+    return found
+
+
+def is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _impact(calls: list[store.CallsRow], after: s.Settings, tiers: Tiers) -> list[s.Impact]:
+    """Most calls first."""
+    found: dict[tuple[str, str], s.Impact] = {}
+    for row in calls:
+        reason = _refusal(row, after, tiers)
+        if reason is not None and row.calls:
+            one = found.setdefault((row.key_id, reason), s.Impact(key=row.key, key_id=row.key_id, reason=reason))
+            one.requests += row.calls
+    return sorted(found.values(), key=lambda one: -one.requests)
+
+
+def _refusal(row: store.CallsRow, after: s.Settings, tiers: Tiers) -> str | None:
+    if not row.tier:
+        return None if allows(after.allowed_models, row.provider, row.model) else f"model {row.model} is not allowed"
+    own = (after.tiers or {}).get(row.tier)
+    if own is not None:
+        targets = [(target.provider, target.model) for target in own]
+    else:
+        targets = [(target.provider.name, target.model.id) for target in tiers.get(row.tier, ())]
+    if any(allows(after.allowed_models, provider, model) for provider, model in targets):
+        return None
+    return f"no target of the tier {row.tier} is allowed"
