@@ -22,6 +22,7 @@ from gateway import exposition, ids, plain, upkeep
 from gateway.admin import dispatch
 from gateway.admin.desk import Desk
 from gateway.admin.routes import ROUTES
+from gateway.admin.tail import Tail
 from gateway.build import Surroundings
 from gateway.config import Config
 from gateway.front import AiohttpCaller, Server, require_fast_parser
@@ -43,7 +44,7 @@ from gateway.refresh import Refresh
 from gateway.sealing import Sealer, SealError, key_of
 from gateway.secret import Secret
 from gateway.store import workers
-from gateway.store.pool import UNREACHABLE, open_pool
+from gateway.store.pool import UNREACHABLE, connect, open_pool
 from gateway.store.writer import PostgresWriter
 from gateway.upstream import Upstream
 from gateway.version import VERSION
@@ -89,7 +90,8 @@ class Worker:
             lives.push_async_callback(_terminate, pool)
             admin_pool = await open_pool(self.url, ADMIN_CONNECTIONS)
             lives.push_async_callback(_terminate, admin_pool)
-            self.desk = Desk(admin_pool, self.refresh, self.config, VERSION, self.id, self.sealer)
+            self.tail = Tail(lambda: connect(self.url, "tail"))
+            self.desk = Desk(admin_pool, self.refresh, self.config, VERSION, self.id, self.tail, self.sealer)
             journal = Journal(self.config.home / "journal", self.id, sync=self.config.durability == "power")
             lives.callback(journal.close)
             writer = PostgresWriter(self.url, VERSION)
@@ -133,6 +135,7 @@ class Worker:
             self._start("logbook", logbook.run())
             self._start("shares", shares.run())
             self._start("heartbeat", self._beat(pool))
+            self._start("tail", self.tail.run())
             self._start("housekeeping", upkeep.keep_house(pool, self.refresh))
             self._start("books", upkeep.check_books(pool, self.metrics, self.id))
             if isinstance(rates, RedisCoordinator):
@@ -205,6 +208,7 @@ class Worker:
     async def _drain(self, sites: list[web.BaseSite]) -> None:
         """Not ready at once; the listeners stay a moment for balancers that have not noticed; calls may finish until the deadline."""
         self.plane.is_draining = True
+        self.tail.end()
         await self._hurried(self.config.lame_duck_s, lambda: False)
         for site in sites:
             await site.stop()

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.admin.schema import Role
+from gateway.admin.tail import Tail
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.sealing import Sealer
@@ -35,6 +36,7 @@ class Desk(msgspec.Struct):
     config: Config
     version: str
     worker_id: str
+    tail: Tail
     sealer: Sealer | None = None
     clock: Callable[[], float] = time.time
 

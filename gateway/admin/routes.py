@@ -23,6 +23,7 @@ from typing import Any
 from gateway.admin import asked as a
 from gateway.admin import (
     books,
+    following,
     keys,
     limits,
     logs,
@@ -127,5 +128,7 @@ ROUTES: tuple[Route, ...] = (
     # the log
     Route(method="GET", path="/logs", handler=logs.index, role="viewer", query=logs.LogsQuery, answer=s.LogPage, summary="Search the log"),
     Route(method="GET", path="/logs/count", handler=logs.count, role="viewer", query=logs.Wanted, answer=s.LogCount, summary="Count what matches"),
+    Route(method="GET", path="/logs/tail", handler=following.tail, role="viewer", query=following.TailQuery, answer=None, db="none",
+          summary="Follow the log: server-sent events"),
     Route(method="GET", path="/logs/{request_id}", handler=logs.detail, role="viewer", answer=s.LogDetail, summary="One call, by either of its ids"),
 )  # fmt: skip

@@ -32,7 +32,7 @@ r.ingest_xid >= $1::text::xid8 AND (r.ingest_xid, r.seq) > ($1::text::xid8, $2) 
 ROWS = "\n".join((
     *(log_rows.WITH_NAMES, "FROM (SELECT", log_rows.COLUMNS, ", r.ingest_xid::text::bigint AS xid, r.seq FROM request_logs r WHERE", BETWEEN),
 ))  # fmt: skip
-IN_ORDER = "\n".join(("ORDER BY r.ingest_xid, r.seq LIMIT $6) f", log_rows.OF_NAMES, "ORDER BY f.xid, f.seq"))
+IN_ORDER = "\n".join(("ORDER BY r.ingest_xid, r.seq LIMIT $8) f", log_rows.OF_NAMES, "ORDER BY f.xid, f.seq"))
 
 MATCHING = "\n".join(("SELECT r.seq FROM request_logs r WHERE", BETWEEN))
 WITHIN = "AND r.created_at >= to_timestamp($6::float8) AND r.created_at < to_timestamp($7::float8)"
@@ -85,9 +85,9 @@ async def read(
     """Up to `limit` rows after `after`, at most `upto`, of transactions before `below` (None: the horizon of now)."""
     if below is None:
         below = (await horizon(connection)).xid
-    where = log_filter.where(wanted, 7)
-    statement = "\n".join((ROWS, where.sql, IN_ORDER))
-    values = (*_bounds(after, upto, below), limit + 1, *where.values)
+    where = log_filter.where(wanted, 9)
+    statement = "\n".join((ROWS, WITHIN, where.sql, IN_ORDER))
+    values = (*_bounds(after, upto, below), *_times(wanted), limit + 1, *where.values)
     found = await connection.fetch(statement, *values)
     rows = [(Position(row["xid"], row["seq"]), log_rows.to_row(row)) for row in found[:limit]]
     return Page(rows, len(found) > limit)
@@ -97,11 +97,15 @@ async def matching(connection: Connection, wanted: Filter, after: Position, upto
     """The numbers of those rows in (`after`, `upto`] that a resolved filter lets through."""
     where = log_filter.where(wanted, 8)
     statement = "\n".join((MATCHING, WITHIN, where.sql))
-    since, until = wanted.since or 0.0, wanted.until or 250_000_000_000.0
-    found = await connection.fetch(statement, *_bounds(after, upto, upto.xid + 1), since, until, *where.values)
+    bounds = (*_bounds(after, upto, upto.xid + 1), *_times(wanted))
+    found = await connection.fetch(statement, *bounds, *where.values)
     return {row[0] for row in found}
 
 
 def _bounds(after: Position, upto: Position | None, below: int) -> tuple[Any, ...]:
     last = upto or END
     return str(after.xid), after.seq, str(below), str(last.xid), last.seq
+
+
+def _times(wanted: Filter) -> tuple[float, float]:
+    return wanted.since or 0.0, wanted.until or 250_000_000_000.0

@@ -1,0 +1,122 @@
+"""`GET /logs/tail`: server-sent events. Every event has an id; a client that comes back with `Last-Event-ID`, to whichever worker, goes on
+exactly there.
+
+    id: 7411.52093        event: log        data: a LogRow
+    event: heartbeat      data: {"seq", "dropped", "sampled", "behind_s"}        every 5 s
+    event: gap            data: {"missed", "after", "before", "since", "until"}  the client took too slowly; GET /logs?after=&before= has them
+    event: sampled        data: {"one_in", "rows_per_s"}                         over 2,000 calls a second; errors are never left out
+    event: end            data: {"reason"}                                       the worker drains: come back with the last id
+    event: error          data: {"error": …}                                     the filter can't be evaluated any more
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import asyncpg
+import msgspec
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from gateway import errors
+from gateway.admin.desk import Ask, Nothing
+from gateway.admin.logs import Wanted, read_filter
+from gateway.admin.tail import Beat, Follower, Gap, Tail, event_of, wait
+from gateway.store import log_filter, log_search, log_tail
+from gateway.store.log_filter import Filter
+from gateway.store.log_tail import Position
+from gateway.store.pool import Pool
+
+HEARTBEAT_S = 5.0
+COMMENT_S = 15
+PAGE = 1_000
+
+
+class TailQuery(Wanted, kw_only=True, forbid_unknown_fields=True):
+    """`after`: as Last-Event-ID. `sample`: `never` gives every call, however many there are."""
+
+    after: str = ""
+    sample: Literal["auto", "never"] = "auto"
+
+
+async def tail(ask: Ask[Nothing, TailQuery]) -> web.StreamResponse:
+    """Every call as it is recorded, on all workers and machines."""
+    wanted = read_filter(ask.query, ask.desk.clock())
+    last_id = ask.request.headers.get("Last-Event-ID") or ask.query.after
+    position = log_tail.read_position(last_id) if last_id else None
+    if last_id and position is None:
+        raise errors.BadRequest("Last-Event-ID is no id of this tail.", param="Last-Event-ID")
+    pool = ask.desk.pool
+    async with pool.acquire() as connection:
+        with log_search.told_plainly():
+            resolved = await log_filter.resolve(connection, wanted)
+    reader = ask.desk.tail
+    may_sample = ask.query.sample == "auto"
+    follower = None if position else await reader.follow(wanted, may_sample)
+    response = EventSourceResponse(sep="\n", ping_interval=COMMENT_S, headers={"x-request-id": ask.request_id})
+    await response.prepare(ask.request)
+    async with response:
+        try:
+            await response.write(b"retry: 1000\n\n")
+            if position is not None:
+                position = await _catch_up(pool, response, resolved, position, None)
+                follower = await reader.follow(wanted, may_sample, position)
+                await _catch_up(pool, response, resolved, position, follower.start)
+            assert follower is not None  # one of the two has made it
+            await _stream(reader, follower, response)
+        except ConnectionError:
+            pass  # the client left
+        except errors.Refusal as refusal:
+            await response.write(b"event: error\ndata: %b\n\n" % errors.body(refusal))
+        finally:
+            if follower is not None:
+                reader.leave(follower)
+    return response
+
+
+async def _catch_up(
+    pool: Pool, response: EventSourceResponse, wanted: Filter, position: Position, upto: Position | None
+) -> Position:
+    """What was recorded since `position`, at most up to `upto`, page by page as fast as the client takes it. Returns where it ended."""
+    while True:
+        async with pool.acquire() as connection:
+            if upto is None and position.xid > (here := await log_tail.horizon(connection)).next_xid:
+                await response.write(_restarted(position, here.xid))
+                return Position(here.xid, 0)
+            try:
+                with log_search.told_plainly():
+                    async with log_search.bounded(connection, log_search.SLOWEST_S):
+                        page = await log_tail.read(connection, wanted, position, upto, PAGE)
+            except asyncpg.PostgresError:
+                raise errors.Unavailable("The log can't be read now.", code="database_unavailable") from None
+        if page.rows:
+            await response.write(b"".join([event_of(at, row) for at, row in page.rows]))
+            position = page.rows[-1][0]
+        if not page.is_full:
+            return position
+
+
+def _restarted(position: Position, xid: int) -> bytes:
+    """The id is from a later time than the database's: it was restored. What lies between can't be known."""
+    gap = Gap(0, str(position), f"{xid}.0", "", "")
+    return b"event: gap\ndata: %b\n\n" % msgspec.json.encode(gap)
+
+
+async def _stream(reader: Tail, follower: Follower, response: EventSourceResponse) -> None:
+    await _beat(reader, follower, response)
+    while not reader.ending.is_set():
+        if not await wait(follower, HEARTBEAT_S):
+            await _beat(reader, follower, response)
+        elif follower.problem is not None:
+            raise follower.problem
+        elif data := follower.take():
+            await response.write(data)
+    await response.write(follower.take() + b'event: end\ndata: {"reason":"draining"}\n\n')
+
+
+async def _beat(reader: Tail, follower: Follower, response: EventSourceResponse) -> None:
+    """Carries an id while nothing waits: all that matched before it has been given, so a quiet tail resumes from there."""
+    at = reader.position
+    identity = b"id: %d.%d\n" % at if at is not None and follower.is_empty else b""
+    beat = Beat(str(at) if at else "", follower.dropped, follower.one_in, reader.behind_s)
+    await response.write(b"%bevent: heartbeat\ndata: %b\n\n" % (identity, msgspec.json.encode(beat)))
