@@ -23,6 +23,8 @@ from gateway.catalog import Provider, Timeouts
 from gateway.providers.provider import Failure, UpstreamRequest
 
 MAX_HEAD = 64 << 10
+STREAM_ROOM = 9 << 20
+"""What a stream may hold back before its first event is complete: one event of 8 MiB and a little."""
 IDLE_S = 30.0
 """An idle connection is closed after this long: before most servers close theirs (nginx: 75 s, node: 5 s, hence the stale retry)."""
 DNS_FRESH_S = 30.0
@@ -99,7 +101,7 @@ class Reply:
 
     def take(self) -> bytes:
         """The chunks so far, joined; they are gone from here."""
-        chunks, self.chunks = self.chunks, []
+        chunks, self.chunks, self.size = self.chunks, [], 0
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def body(self) -> bytes:
@@ -196,10 +198,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._head_size = 0
+        self._fields_size = 0
         self._in_head = True
         self._framed = False
         self._complete = False
         self._received = False
+        self._is_spoilt = False
 
     # what the event loop calls
 
@@ -224,7 +228,7 @@ class Connection(asyncio.Protocol):
                 reply.finish(Failure("malformed", f"the answer is not HTTP ({type(error).__name__})"))
             self.close()
             return
-        if self._in_head and self._head_size > MAX_HEAD:
+        if max(self._head_size if self._in_head else 0, self._fields_size) > MAX_HEAD:
             reply.finish(Failure("malformed", "the answer's headers are larger than 64 KiB"))
             self.close()
         elif self._complete:
@@ -258,13 +262,18 @@ class Connection(asyncio.Protocol):
 
     # what the parser calls
 
+    def on_message_begin(self) -> None:
+        """A second answer behind the first was not asked for: it must not become the next caller's."""
+        self._is_spoilt = self._complete
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.reply is not None:
+        self._fields_size += len(name) + len(value)
+        if self.reply is not None and not self._is_spoilt:
             self.reply.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         reply = self.reply
-        if reply is None:
+        if reply is None or self._is_spoilt:
             return
         status = self._parser.get_status_code()
         if status < 200:  # 100 Continue, 103 Early Hints: not the answer
@@ -275,7 +284,7 @@ class Connection(asyncio.Protocol):
         self._framed = "content-length" in reply.headers or "transfer-encoding" in reply.headers or status in (204, 304)
 
     def on_body(self, body: bytes) -> None:
-        if self.reply is not None:
+        if self.reply is not None and not self._is_spoilt:
             self.reply.receive(body)
 
     def on_message_complete(self) -> None:
@@ -288,7 +297,7 @@ class Connection(asyncio.Protocol):
         """Writes the request; the reply is filled as bytes come."""
         self.reply = reply
         reply.connection = self
-        self._head_size = 0
+        self._head_size = self._fields_size = 0
         self._in_head = True
         self._complete = self._received = self._framed = False
         self.origin.busy += 1
@@ -320,7 +329,7 @@ class Connection(asyncio.Protocol):
         self.reply = None
         self.origin.busy -= 1
         reply.connection = None
-        if self._parser.should_keep_alive() and self.is_open and reply.status >= 200:
+        if self._parser.should_keep_alive() and self.is_open and not self._is_spoilt and reply.status >= 200:
             self.resume_reading()
             self.rested_at = time.monotonic()
             self.origin.idle.append(self)
@@ -353,7 +362,7 @@ class Upstream:
             origin = self._origins[provider.base_url] = Origin(provider.base_url)
         data = encode_request(origin, request)
         while True:
-            reply = Reply(is_stream, self._max_answer)
+            reply = Reply(is_stream, max(self._max_answer, STREAM_ROOM) if is_stream else self._max_answer)
             on_reply(reply)
             connection = self._resting(origin)
             reply.reused = connection is not None
@@ -371,7 +380,9 @@ class Upstream:
                 if reply.ended:  # aborted while we were connecting: nothing has been asked
                     connection.close()
                     return reply
-            wait_ms = timeouts.first_byte_ms if is_stream else timeouts.whole_ms
+            wait_ms = timeouts.whole_ms
+            if is_stream:
+                wait_ms = min(timeouts.first_byte_ms, timeouts.total_ms or timeouts.first_byte_ms)
             what = "no first byte" if is_stream else "no whole answer"
             loop = asyncio.get_running_loop()
             reply.timer = loop.call_later(wait_ms / 1000, reply.expire, f"{what} in {wait_ms / 1000:g} s")

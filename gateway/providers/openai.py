@@ -154,17 +154,7 @@ class OpenAIStream:
         whole = data if end == len(data) else data[:end]
         if not self.started:
             return self._careful(whole)
-        if (
-            b'"usage":'
-            in whole  # most servers send no usage member on ordinary chunks; `"usage":null` is told apart below
-            or b'"finish_reason":"' in whole
-            or b'"finish_reason": "' in whole
-            or b"[DONE]" in whole
-            or b'"error"' in whole
-        ):
-            if self._is_plain(whole):
-                self.tokens_seen += _events_in(whole)
-                return whole
+        if not _is_plain(whole):
             return self._careful(whole)
         self.tokens_seen += _events_in(whole)
         return whole
@@ -185,17 +175,6 @@ class OpenAIStream:
         self.done = True
         return tail + self._owed_usage() + sse.DONE
 
-    @staticmethod
-    def _is_plain(whole: bytes) -> bool:
-        """True when the only marker is `"usage":null`, as api.openai.com sends it on every chunk."""
-        return (
-            whole.count(b'"usage":') == whole.count(b'"usage":null')
-            and b'"finish_reason":"' not in whole
-            and b'"finish_reason": "' not in whole
-            and b"[DONE]" not in whole
-            and b'"error"' not in whole
-        )
-
     def _careful(self, whole: bytes) -> bytes:
         """Event by event. Returns what may go to the client."""
         out: list[bytes] = []
@@ -211,7 +190,11 @@ class OpenAIStream:
         return b"".join(out)
 
     def _one(self, raw: bytes) -> bytes:
-        parsed = sse.EventParser().feed(raw)
+        try:
+            parsed = sse.EventParser().feed(raw)
+        except sse.EventTooLarge:
+            self.failure = Failure("malformed", "an event is larger than 8 MiB")
+            return b""
         if not parsed:
             return raw if self.started else b""  # a comment: passed on, but no sign of an answer
         data = parsed[0]
@@ -257,6 +240,20 @@ class OpenAIStream:
             return b""
         self._usage_sent = True
         return sse.event(self._usage_event)
+
+
+def _is_plain(whole: bytes) -> bool:
+    """True when nothing in these events matters to us: each is one line that begins and ends like an object, and none has a usage, a
+    finish reason or an error. api.openai.com sends `"usage":null` and `"finish_reason":null` on every chunk."""
+    return (
+        whole.startswith(b"data: {")
+        and whole.endswith(b"}\n\n")
+        and whole.count(b"}\n\ndata: {") == whole.count(b"\n") // 2 - 1
+        and whole.count(b'"usage"') == whole.count(b'"usage":null')
+        and whole.count(b'"finish_reason"')
+        == whole.count(b'"finish_reason":null') + whole.count(b'"finish_reason": null')
+        and b'"error"' not in whole
+    )
 
 
 def _events_in(whole: bytes) -> int:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import email.utils
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from gateway import errors
 from gateway.ledger import usd
 from gateway.proxy.call import Call, Caller, Plane
 
-RELAYED = (
-    "openai-processing-ms", "openai-version", "x-ratelimit-limit-requests", "x-request-id",
-)  # fmt: skip
+RELAYED = ("openai-processing-ms", "openai-version")
+"""All that is relayed of a provider's headers. Its request id, rate limits and cookies are between the provider and us."""
 EXPOSED = (
     "x-request-id, x-optyx-provider, x-optyx-model, x-optyx-tier, x-optyx-attempts, x-optyx-overhead-ms, x-optyx-cost-usd, "
     "x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, "
-    "x-ratelimit-reset-requests, x-ratelimit-reset-tokens, retry-after, x-should-retry"
+    "x-ratelimit-reset-requests, x-ratelimit-reset-tokens, retry-after, x-should-retry, openai-processing-ms, openai-version"
 )
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -49,15 +49,33 @@ def status_line(status: int) -> bytes:
 def call_headers(call: Call) -> list[bytes]:
     """What every answer of a call says about it."""
     lines = [f"x-request-id: {call.request_id}\r\n".encode()]
-    if call.answered_by is not None:
-        provider, model = call.answered_by
+    named = call.answered_by or asked_last(call)
+    if named is not None:
+        provider, model = named
         lines.append(f"x-optyx-provider: {provider}\r\nx-optyx-model: {model}\r\n".encode("latin-1", "replace"))
     if call.tier is not None:
         lines.append(f"x-optyx-tier: {call.tier}\r\n".encode("latin-1", "replace"))
+    if call.relayed:
+        lines.append(call.relayed)
     lines.append(b"x-optyx-attempts: %d\r\nx-optyx-overhead-ms: %.3f\r\n" % (call.tried(), call.overhead_ms()))
     if call.hold is not None:
         for name, value in call.hold.headers().items():
             lines.append(f"{name}: {value}\r\n".encode())
+    return lines
+
+
+def asked_last(call: Call) -> tuple[str, str] | None:
+    """Who said no last, when nobody answered; None when no provider was asked."""
+    return None if call.target is None else (call.target.model.provider.name, call.target.model.id)
+
+
+def relayed(headers: Mapping[str, str]) -> bytes:
+    """The lines of a provider's headers that are on the list. `headers` has lower-case names."""
+    lines = b""
+    for name in RELAYED:
+        value = headers.get(name)
+        if value is not None and value.isascii() and value.isprintable() and len(value) <= 128:
+            lines += f"{name}: {value}\r\n".encode()
     return lines
 
 

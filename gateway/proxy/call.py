@@ -132,7 +132,7 @@ class Call:
 
     __slots__ = (
         "answered_by", "attempts", "call_id", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish", "first_byte_ns",
-        "hold", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "reply", "request_id",
+        "hold", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "relayed", "reply", "request_id",
         "requested_model", "started_ns", "status", "stream", "tags", "target", "tier", "traceparent", "upstream_ns", "usage", "usage_source", "user",
         "why",
     )  # fmt: skip
@@ -172,6 +172,8 @@ class Call:
         """Time spent waiting for upstream."""
         self.finish: str | None = None
         self.why: str | None = None
+        self.relayed = b""
+        """Header lines of the provider's that go on to the client."""
         self.reply: Reply | None = None
         self.target: Target | None = None
         """The target that has been asked and has not failed."""

@@ -1,7 +1,7 @@
 """Tries targets until one answers. A failure is a value that is written down; only when no target is left does this raise.
 
-At most 3 attempts a call and 2 on one target. The same target again only after a refused or reset connection, 408 or 5xx, and only
-when no other target is left; never after 429.
+At most 3 attempts a call and 2 on one target. The same target again only after a refused or reset connection, 408 or 5xx, 100 to 300 ms
+after it failed and when every other target has had its turn; never after 429.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from gateway import errors
 from gateway.catalog import Provider, Target
 from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator
+from gateway.proxy.answer import relayed
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.choose import Route
@@ -55,8 +56,14 @@ async def exchange(
     failures: list[tuple[Target, Failure]] = []
     waiting = list(route.targets)
     tries: dict[int, int] = {}
+    failed_at: dict[int, float] = {}
+    clock = asyncio.get_running_loop().time
     while waiting and call.tried() < MAX_ATTEMPTS:
         target = waiting.pop(0)
+        if id(target) in failed_at:
+            await asyncio.sleep(failed_at[id(target)] + random.uniform(0.1, 0.3) - clock())
+            if call.is_gone:
+                raise ClientGone
         outcome = await _attempt(plane, call, route, target, asked, max_tokens_cap)
         if call.is_gone:
             raise ClientGone
@@ -67,10 +74,7 @@ async def exchange(
             raise _refused(outcome)
         tries[id(target)] = tries.get(id(target), 0) + 1
         if outcome.kind in RETRIED_IN_PLACE and tries[id(target)] < MAX_PER_TARGET:
-            if not waiting:
-                await asyncio.sleep(random.uniform(0.1, 0.3))
-                if call.is_gone:
-                    raise ClientGone
+            failed_at[id(target)] = clock()
             waiting.append(target)
     raise no_target_left(call, route, failures)
 
@@ -165,6 +169,7 @@ async def _try(
         attempt.ttft_ms = round((reply.first_byte_ns - began_ns) / 1e6, 3)
         if not isinstance(outcome, Failure):
             call.first_byte_ns = reply.first_byte_ns
+            call.relayed = relayed(reply.headers)
     if reply.aborted:
         plane.health.abandon(target)
         if reply.connection is None:  # the client left while we were connecting: nobody was asked
