@@ -130,13 +130,13 @@ class Worker:
             )
             self.logbook = logbook
             self.backlog = upkeep.Backlog(journal, logbook)
-            await upkeep.first_days(pool, self.refresh)
+            is_kept = await upkeep.first_days(pool, self.refresh)
             self._start("catalog", self.refresh.run())
             self._start("logbook", logbook.run())
             self._start("shares", shares.run())
             self._start("heartbeat", self._beat(pool))
             self._start("tail", self.tail.run())
-            self._start("housekeeping", upkeep.keep_house(pool, self.refresh))
+            self._start("housekeeping", upkeep.keep_house(pool, self.refresh, is_kept))
             self._start("books", upkeep.check_books(pool, self.metrics, self.id))
             if isinstance(rates, RedisCoordinator):
                 self._start("wanted", _return_wanted(rates, shares))

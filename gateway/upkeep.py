@@ -54,15 +54,19 @@ class Backlog:
         }
 
 
-async def first_days(pool: Pool, holder: Holder) -> None:
+async def first_days(pool: Pool, holder: Holder) -> bool:
     """Before the first call: today's partitions, so that no row has to go where rows of no day go. Not waited for long."""
     with contextlib.suppress(*UNREACHABLE):
         async with asyncio.timeout(FIRST_DAYS_S):
             await _keep_house(pool, holder)
+            return True
+    return False
 
 
-async def keep_house(pool: Pool, holder: Holder) -> None:
-    """Until cancelled."""
+async def keep_house(pool: Pool, holder: Holder, is_done: bool) -> None:
+    """Until cancelled. `is_done`: it has been done just now."""
+    if is_done:
+        await asyncio.sleep(HOUSEKEEPING_S)
     while True:
         try:
             await _keep_house(pool, holder)

@@ -22,6 +22,7 @@ from typing import Any
 
 from gateway.admin import asked as a
 from gateway.admin import (
+    billing,
     books,
     following,
     keys,
@@ -125,6 +126,17 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/books", handler=books.check, role="viewer", answer=s.Books, db="none", summary="Check that the books add up"),
     Route(method="POST", path="/reprice", handler=reprice.reprice, role="owner", body=reprice.RepriceBody, answer=s.Repricing, db="none",
           summary="What a period's calls cost at the prices of now; with apply, make it so"),
+    # billing
+    Route(method="GET", path="/billing/accounts", handler=billing.accounts, role="viewer", answer=s.Page[s.BillingAccount],
+          summary="Every account and its balance"),
+    Route(method="GET", path="/billing/entries", handler=billing.entries, role="viewer", query=billing.EntriesQuery,
+          answer=s.Page[s.BillingEntry], summary="An account's entries, newest first"),
+    Route(method="POST", path="/billing/entries", handler=billing.enter, role="owner", body=billing.NewEntry, answer=s.BillingEntry, status=201,
+          db="write", summary="A credit or an adjustment"),
+    Route(method="GET", path="/billing/statements", handler=billing.statement, role="viewer", query=billing.StatementQuery, answer=s.Statement,
+          summary="A month's usage and entries, as JSON or CSV"),
+    Route(method="POST", path="/billing/close", handler=billing.close, role="owner", body=billing.ClosingAsked, answer=s.Closing, db="write",
+          summary="Post a month's usage once; again, only what came late"),
     # the log
     Route(method="GET", path="/logs", handler=logs.index, role="viewer", query=logs.LogsQuery, answer=s.LogPage, summary="Search the log"),
     Route(method="GET", path="/logs/count", handler=logs.count, role="viewer", query=logs.Wanted, answer=s.LogCount, summary="Count what matches"),
