@@ -96,20 +96,13 @@ class Worker:
             lives.callback(journal.close)
             writer = PostgresWriter(self.url, VERSION)
             lives.push_async_callback(writer.close)
+            shares = self._share_limits(lives)  # before the catalog is loaded: it listens for both
             await self.refresh.start()
             lives.push_async_callback(self.refresh.close)
             lives.callback(self.upstream.close)
-            money = PostgresCoordinator(self.url, self.id)
-            rates = (
-                RedisCoordinator(self.config.redis_url, self.id)
-                if self.config.redis_url
-                else PostgresCoordinator(self.url, self.id)
-            )
-            for coordinator in (money, rates):
-                lives.push_async_callback(coordinator.close)
-            shares = Shares(money, rates, self.metrics, lambda: self.refresh.catalog.settings)
-            self.refresh.on_change.append(lambda _: shares.forget_refusals())
-            self.refresh.listeners[SHARES_CHANNEL] = self._on_wanted(shares)
+            with contextlib.suppress(*UNREACHABLE):
+                async with asyncio.timeout(2), pool.acquire() as connection:
+                    await workers.read_clock(connection)
             logbook = Logbook(journal, self.config.home / "journal", writer, self.metrics, shares.ingested)
             self.plane = Plane(
                 holder=self.refresh,
@@ -138,8 +131,8 @@ class Worker:
             self._start("tail", self.tail.run())
             self._start("housekeeping", upkeep.keep_house(pool, self.refresh, is_kept))
             self._start("books", upkeep.check_books(pool, self.metrics, self.id))
-            if isinstance(rates, RedisCoordinator):
-                self._start("wanted", _return_wanted(rates, shares))
+            if isinstance(self.rates, RedisCoordinator):
+                self._start("wanted", _return_wanted(self.rates, shares))
             lives.push_async_callback(self._stop_tasks)
             async with self._listening() as sites:
                 gc.collect()
@@ -154,6 +147,20 @@ class Worker:
             with contextlib.suppress(*UNREACHABLE):
                 await asyncio.wait_for(workers.stopped(pool, self.id), 2)
             (self.config.home / "run" / f"{self.id}.json").touch()
+
+    def _share_limits(self, lives: contextlib.AsyncExitStack) -> Shares:
+        self.money = PostgresCoordinator(self.url, self.id)
+        self.rates = (
+            RedisCoordinator(self.config.redis_url, self.id)
+            if self.config.redis_url
+            else PostgresCoordinator(self.url, self.id)
+        )
+        for coordinator in (self.money, self.rates):
+            lives.push_async_callback(coordinator.close)
+        shares = self.shares = Shares(self.money, self.rates, self.metrics, lambda: self.refresh.catalog.settings)
+        self.refresh.on_change.append(lambda _: shares.catalog_changed())
+        self.refresh.listeners[SHARES_CHANNEL] = self._on_wanted(shares)
+        return shares
 
     def stop(self) -> None:
         """The first signal drains, the second hurries."""
@@ -246,7 +253,7 @@ class Worker:
         def wanted(payload: str) -> None:
             worker, kind, limit_id = payload.split("|", 2)
             if worker != self.id:
-                task = asyncio.create_task(_give(shares, kind, limit_id), name="return shares")
+                task = asyncio.create_task(shares.return_wanted(kind, limit_id), name="return shares")
                 self._given.add(task)
                 task.add_done_callback(self._given.discard)
 
@@ -267,7 +274,9 @@ class Worker:
             with contextlib.suppress(*UNREACHABLE):
                 async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:
                     text = msgspec.json.encode(state).decode()
-                    await workers.beat(connection, self.id, self.machine, os.getpid(), VERSION, text)
+                    self.shares.workers = await workers.beat(
+                        connection, self.id, self.machine, os.getpid(), VERSION, text
+                    )
             await asyncio.sleep(HEARTBEAT_S)
 
     def _readiness(self) -> tuple[bool, dict[str, str]]:
@@ -279,7 +288,11 @@ class Worker:
         return self.refresh.catalog.complete, components
 
     def _mine(self) -> exposition.Numbers:
-        gauges = {"calls_in_flight": self.in_flight, "streams_open": len(self.plane.relays)}
+        gauges: dict[str, float] = {
+            "calls_in_flight": self.in_flight,
+            "streams_open": len(self.plane.relays),
+            **self.shares.held(),
+        }
         for busy, resting in self.upstream.counts.values():
             gauges["upstream_connections_busy"] = gauges.get("upstream_connections_busy", 0) + busy
             gauges["upstream_connections_idle"] = gauges.get("upstream_connections_idle", 0) + resting
@@ -327,16 +340,11 @@ def listener(host: str, port: int) -> socket.socket:
     return made
 
 
-async def _give(shares: Shares, kind: str, limit_id: str) -> None:
-    with contextlib.suppress(CoordinatorAway):
-        await shares.return_wanted(kind, limit_id)
-
-
 async def _return_wanted(rates: RedisCoordinator, shares: Shares) -> None:
     while True:
         try:
             async for kind, limit_id in rates.wanted():
-                await _give(shares, kind, limit_id)
+                await shares.return_wanted(kind, limit_id)
         except CoordinatorAway:
             await asyncio.sleep(1)
 

@@ -256,7 +256,21 @@ def _rules(rows: ConfigRows) -> dict[tuple[str, str], Rules]:
         limits.setdefault((scope, subject), []).append(
             Limit(id_, scope, subject, name, rpm, tpm, concurrency, model or None, tier or None)
         )
-    for id_, scope, subject, amount, window, timezone, model, tier, raise_, until, soft, downgrade in rows.budgets:
+    for (
+        id_,
+        scope,
+        subject,
+        amount,
+        window,
+        timezone,
+        model,
+        tier,
+        raise_,
+        until,
+        soft,
+        downgrade,
+        name,
+    ) in rows.budgets:
         budgets.setdefault((scope, subject), []).append(
             Budget(
                 id_,
@@ -271,6 +285,7 @@ def _rules(rows: ConfigRows) -> dict[tuple[str, str], Rules]:
                 until or 0.0,
                 soft,
                 downgrade,
+                name,
             )
         )
     return {key: Rules(tuple(limits.get(key, ())), tuple(budgets.get(key, ()))) for key in {*limits, *budgets}}

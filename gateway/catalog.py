@@ -104,6 +104,8 @@ class Budget(msgspec.Struct, frozen=True):
     raise_until: float = 0.0
     soft_percent: int | None = None
     downgrade_percent: int | None = None
+    name: str = ""
+    """Of the org, project or key, for messages."""
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -167,7 +169,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     default_max_output_tokens: int = 4_096
     """What a hold assumes for a call without `max_tokens`, at most; also the cap on the model's own limit for such calls."""
-    rate_without_coordinator: Literal["allow", "refuse"] = "allow"
+    rate_without_coordinator: Literal["share", "allow", "refuse"] = "share"
+    """Rates and slots while nobody can be asked: `share` gives each live worker its part of the limit."""
     unpriced_with_budget: Literal["refuse", "allow"] = "refuse"
     log_retention_days: int = 90
     capture_retention_days: int = 7

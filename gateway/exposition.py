@@ -34,6 +34,7 @@ class Numbers(msgspec.Struct):
     gauges: dict[str, float]
     unpriced: list[tuple[tuple[str, str], int]] = []
     violations: list[tuple[tuple[str], int]] = []
+    refusals: list[tuple[tuple[str, str], int]] = []
 
 
 def numbers(worker_id: str, metrics: Metrics, gauges: dict[str, float]) -> Numbers:
@@ -49,6 +50,7 @@ def numbers(worker_id: str, metrics: Metrics, gauges: dict[str, float]) -> Numbe
         gauges,
         list(metrics.unpriced.items()),
         list(metrics.violations.items()),
+        list(metrics.refusals.items()),
     )
 
 
@@ -113,6 +115,12 @@ class _Collector:
             "What the check of the books found wrong.",
             ["check"],
             [n.violations for n in one],
+        )
+        yield _counter(
+            "optyx_limit_refusals",
+            "Calls that a limit or budget refused.",
+            ["scope", "kind"],
+            [n.refusals for n in one],
         )
         yield _histogram("optyx_call_duration_ms", "Whole calls, ms.", [n.latency for n in one])
         yield _histogram("optyx_overhead_ms", "The gateway's own part of calls, ms.", [n.overhead for n in one])

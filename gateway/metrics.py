@@ -29,6 +29,7 @@ class Metrics:
         "counters",
         "latency",
         "overhead",
+        "refusals",
         "tokens",
         "unpriced",
         "violations",
@@ -42,6 +43,8 @@ class Metrics:
         self.tokens: dict[tuple[str, str, str], int] = {}
         """By provider, model, kind (`prompt`, `completion`)."""
         self.cost_nusd: dict[tuple[str, str], int] = {}
+        self.refusals: dict[tuple[str, str], int] = {}
+        """By a limit's scope and kind (`requests`, `tokens`, `slots`, `money`)."""
         self.latency: dict[str, list[float]] = {}
         """Endpoint: one count per bucket, then the sum."""
         self.overhead: dict[str, list[float]] = {}
@@ -80,6 +83,10 @@ class Metrics:
     def attempt(self, provider: str, model: str, outcome: str) -> None:
         key = (provider, model, outcome)
         self.attempts[key] = self.attempts.get(key, 0) + 1
+
+    def refuse(self, scope: str, kind: str) -> None:
+        key = (scope, kind)
+        self.refusals[key] = self.refusals.get(key, 0) + 1
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by

@@ -266,7 +266,7 @@ class GatewaySettingsChange(Asked):
     """null: back to the default."""
 
     default_max_output_tokens: Tokens | UnsetType | None = UNSET
-    rate_without_coordinator: Annotated[str, Meta(pattern=r"^(allow|refuse)$")] | UnsetType | None = UNSET
+    rate_without_coordinator: Annotated[str, Meta(pattern=r"^(share|allow|refuse)$")] | UnsetType | None = UNSET
     unpriced_with_budget: Annotated[str, Meta(pattern=r"^(refuse|allow)$")] | UnsetType | None = UNSET
     log_retention_days: Annotated[int, Meta(ge=1, le=3650)] | UnsetType | None = UNSET
     capture_retention_days: Annotated[int, Meta(ge=1, le=3650)] | UnsetType | None = UNSET

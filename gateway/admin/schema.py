@@ -657,7 +657,7 @@ class GatewaySettings(Record):
     """What an operator sets for the whole gateway; docs/settings.md says what each means."""
 
     default_max_output_tokens: int = 4_096
-    rate_without_coordinator: str = "allow"
+    rate_without_coordinator: str = "share"
     unpriced_with_budget: str = "refuse"
     log_retention_days: int = 90
     capture_retention_days: int = 7

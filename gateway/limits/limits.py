@@ -1,8 +1,8 @@
 """What the request path knows of limits: ask, hold, settle. Implemented by `shares` over Postgres (and Redis for rates).
 
-A step of the proxy calls `take` once per call, before the intent is journaled. It answers at once from shares the worker already
-holds (no await), and only when a share is short does it hand back an awaitable. Either it gives a Hold for *all* limits and
-budgets that apply, or it raises and nothing is taken:
+A step of the proxy asks once per call, before the intent is journaled. `take` answers at once from shares the worker already holds; when
+one is short it gives None, and `draw` asks the coordinator. Either there is a Hold for *all* limits and budgets that apply, or `draw` raises
+and nothing is taken:
 
 - `errors.LimitReached` (type `requests`, `tokens` or `concurrency`, code `rate_limit_exceeded`; for money type and code
   `insufficient_quota`): the message names the limit, its scope, its window and when it resets; `retry_after_s` is the true wait.
@@ -11,8 +11,7 @@ budgets that apply, or it raises and nothing is taken:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -21,27 +20,31 @@ from gateway.catalog import Rules
 
 class Need(msgspec.Struct):
     """What a call may use at most: `tokens` (prompt estimate + max output) and `cost_nusd` (their worst-case price over the targets
-    that may be tried; None: unpriced). `user` is the end user's name, `model` and `tier` choose the rules that count it."""
+    that may be tried). `user` is the end user's name; `models` (that may answer) and `tier` choose the rules that count it."""
 
     org_id: str
     project_id: str
     key_id: str
     user: str | None
-    model: str
+    models: tuple[str, ...]
     tier: str | None
     tokens: int
-    cost_nusd: int | None
+    cost_nusd: int
     created_at: float
     rules: tuple[Rules, ...]
     """Of the org, the project, the key and the project's end users: in this order."""
 
 
-@runtime_checkable
 class Hold(Protocol):
     """What was set aside for one call. Exactly one of `settle` or `release` is called, once, on every ending; both are synchronous."""
 
-    def settle(self, tokens: int, cost_nusd: int) -> None:
-        """The call is over and journaled: turn the hold into what it really cost."""
+    @property
+    def nusd(self) -> int | None:
+        """The money set aside; None when no budget counts the call."""
+        ...
+
+    def settle(self, tokens: int, cost_nusd: int, model: str | None) -> None:
+        """The call is over and journaled: turn the hold into what it really cost. `model` answered it."""
         ...
 
     def release(self) -> None:
@@ -54,17 +57,16 @@ class Hold(Protocol):
 
 
 class Limits(Protocol):
-    def take(self, need: Need) -> Hold | Awaitable[Hold]: ...
+    def take(self, need: Need) -> Hold | None: ...
 
-    def ingested(self, costs: list[IngestedCost]) -> None:
-        """The logbook has committed these: their amounts left the worker's shares in the same transaction."""
-        ...
+    async def draw(self, need: Need) -> Hold: ...
 
 
 class IngestedCost(msgspec.Struct):
-    """One budget window moved by a committed batch of this worker's rows."""
+    """One budget window moved by a committed batch of rows: by how much, and to what."""
 
     budget_id: str
     subject: str
     window_start: float
     cost_nusd: int
+    spent_nusd: int

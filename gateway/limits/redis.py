@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,20 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from gateway.limits.pools import CoordinatorAway, Draw, Drawn, Pool
+from gateway.limits.breaker import Breaker
+from gateway.limits.pools import Back, CoordinatorAway, Draw, Drawn, Pool, Renewal, Return
 from gateway.secret import Secret
 
 SCRIPT = (Path(__file__).parent / "rates.lua").read_text()
 DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-ANSWER_S = 0.25
-REST_S = 1.0
-CHANNEL = "optyx:1:wanted"
-KEY = "optyx:1:{%s:%s:%s}"
+ANSWER_S = 0.2
+GRACE_S = 0.05
+"""When this process itself was held up, the answer may be here already: it gets this much to be read."""
+CHANNEL = "optyx:2:wanted"
+KEY = "optyx:2:{%s:%s:%s}"
+FAILED = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 class RedisCoordinator:
@@ -33,27 +36,23 @@ class RedisCoordinator:
         self._url = url
         self._worker_id = worker_id
         self._client: Any = None
-        self._rests_until = 0.0
+        self._opening = asyncio.Lock()
+        self.breaker = Breaker("Redis", self._probe)
 
     async def draw(self, draws: list[Draw]) -> list[Drawn]:
-        return list(await asyncio.gather(*(self._draw(draw) for draw in draws)))
+        answers = await self._all([self._run("draw", d.pool, d.least, back=d.back) for d in draws])
+        return [Drawn(a[0], a[1], a[2], a[3] / 1000, a[4]) for a in answers]
 
-    async def give_back(self, pools: list[tuple[Pool, int]]) -> None:
-        for pool, amount in pools:
-            await self._run("back", pool, amount)
+    async def give_back(self, returns: list[Return]) -> None:
+        await self._all([self._run("back", one.pool, one.amount, back=one.back) for one in returns])
 
-    async def renew(self, pools: list[tuple[Pool, int]]) -> None:
-        for pool, amount in pools:
-            if pool.kind == "slots":
-                await self._run("renew", pool, amount)
+    async def renew(self, renewals: list[Renewal]) -> list[int]:
+        answers = await self._all([self._run("renew", one.pool, one.amount, held=one.held) for one in renewals])
+        return [answer[4] for answer in answers]
 
     async def ask_back(self, pools: list[Pool]) -> None:
-        client = await self._connected()
-        try:
-            for pool in pools:
-                await client.execute_command("PUBLISH", CHANNEL, f"{self._worker_id}|{pool.kind}|{pool.id}")
-        except (RedisError, OSError, TimeoutError) as error:
-            raise self._away(error) from None
+        for kind, id_ in {(pool.kind, pool.id) for pool in pools}:
+            await self._command("PUBLISH", CHANNEL, f"{self._worker_id}|{kind}|{id_}")
 
     async def wanted(self) -> AsyncIterator[tuple[str, str]]:
         """What other workers ask back, for ever: kind and limit id. Raises CoordinatorAway when the connection ends. A Cluster passes
@@ -67,66 +66,98 @@ class RedisCoordinator:
                     worker, kind, limit_id = message["data"].decode().split("|", 2)
                     if worker != self._worker_id:
                         yield kind, limit_id
-        except (RedisError, OSError) as error:
-            raise self._away(error) from None
+        except FAILED as error:
+            raise CoordinatorAway(str(error)) from None
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
             await node.aclose()
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self.breaker.close()
+        await self._drop()
 
-    async def _draw(self, draw: Draw) -> Drawn:
-        granted, left, lent, wait_ms = await self._run("draw", draw.pool, draw.least, draw.back)
-        return Drawn(int(granted), int(left), int(lent), int(wait_ms) / 1000)
+    async def _all(self, runs: list[Any]) -> list[Any]:
+        """Together; when one fails all are over before it is said."""
+        answers = await asyncio.gather(*runs, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
 
-    async def _run(self, action: str, pool: Pool, amount: int, back: int = 0) -> Any:
-        client = await self._connected()
+    async def _run(
+        self, action: str, pool: Pool, amount: int, *, held: int = 0, back: tuple[Back, ...] = ()
+    ) -> list[int]:
         key = KEY % (pool.id, pool.kind, pool.subject)
-        arguments = (1, key, action, pool.kind, self._worker_id, amount, pool.size, back)
+        parts = ",".join(f"{age_s:.3f}:{part}" for age_s, part in back)
+        arguments = (1, key, action, pool.kind, self._worker_id, amount, pool.size, held, parts, "")
         try:
-            async with asyncio.timeout(ANSWER_S):
-                try:
-                    return await client.evalsha(DIGEST, *arguments)
-                except ResponseError as error:
-                    if "NOSCRIPT" not in str(error).upper():
-                        raise
-                    return await client.eval(SCRIPT, *arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise self._away(error) from None
+            answer = await self._command("EVALSHA", DIGEST, *arguments)
+        except NoScriptError:
+            answer = await self._command("EVAL", SCRIPT, *arguments)
+        return [int(number) for number in answer]
+
+    async def _command(self, *command: Any) -> Any:
+        """Raises CoordinatorAway, and NoScriptError."""
+        self.breaker.require_closed()
+        try:
+            return await _in_time(self._execute(command))
+        except NoScriptError:
+            raise
+        except FAILED as error:
+            raise self.breaker.trip(error) from None
+
+    async def _execute(self, command: tuple[Any, ...]) -> Any:
+        return await (await self._connected()).execute_command(*command)
 
     async def _connected(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._rests_until:
-            raise CoordinatorAway("Redis has just failed")
-        if self._client is None:
-            self._client = await self._open()
-        return self._client
+        async with self._opening:
+            if self._client is None:
+                self._client = await self._open()
+            return self._client
 
     async def _open(self) -> Any:
         """A Cluster's client when the server says that it is one."""
-        options: dict[str, Any] = {
-            "socket_timeout": ANSWER_S,
-            "socket_connect_timeout": ANSWER_S,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        single = Redis.from_url(self._url.reveal(), **options)
+        url = self._url.reveal()
+        options: dict[str, Any] = {"socket_timeout": 4 * ANSWER_S, "socket_connect_timeout": 4 * ANSWER_S}
+        single = Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0))
         try:
             info = await single.info("cluster")
-            if not int(info.get("cluster_enabled", 0)):
-                return single
+        except BaseException:
             await single.aclose()
-            cluster = RedisCluster.from_url(
-                self._url.reveal(), socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S
-            )
+            raise
+        if not int(info.get("cluster_enabled", 0)):
+            return single
+        await single.aclose()
+        cluster = RedisCluster.from_url(url, **options)
+        try:
             await cluster.initialize()
-            return cluster
-        except (RedisError, OSError, TimeoutError) as error:
-            await single.aclose()
-            raise self._away(error) from None
+        except BaseException:
+            await cluster.aclose()
+            raise
+        return cluster
 
-    def _away(self, error: Exception) -> CoordinatorAway:
-        self._rests_until = asyncio.get_running_loop().time() + REST_S
-        return CoordinatorAway(f"{type(error).__name__}: {error}")
+    async def _probe(self) -> None:
+        """With connections of its own making: those that hung are given up."""
+        await self._drop()
+        try:
+            async with asyncio.timeout(4 * ANSWER_S):
+                await (await self._connected()).ping()
+        except FAILED as error:
+            raise CoordinatorAway(str(error)) from None
+
+    async def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+async def _in_time(work: Coroutine[Any, Any, Any]) -> Any:
+    task = asyncio.ensure_future(work)
+    try:
+        for wait_s in (ANSWER_S, GRACE_S):
+            done, _ = await asyncio.wait({task}, timeout=wait_s)
+            if done:
+                return task.result()
+        raise TimeoutError(f"no answer in {ANSWER_S + GRACE_S:g} s")
+    finally:
+        task.cancel()

@@ -1,45 +1,47 @@
-"""A limit's no, in words: its name, scope, window, and when it resets. Pure."""
+"""A limit's no, in words: its name, scope, window, and when it resets. Pure but for the clock."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from gateway import clock
 from gateway.errors import LimitReached, Unavailable
 from gateway.ledger import usd
+from gateway.limits import windows
 from gateway.limits.pools import Drawn, Pool
 from gateway.limits.windows import FOREVER
 
-TYPES = {"requests": "requests", "tokens": "tokens", "slots": "concurrency", "money": "insufficient_quota"}
+LONGEST_WAIT_S = 60.0
+NEVER = {"x-should-retry": "false"}
+"""For SDKs: asking again within a minute is of no use."""
 
 
-def reached(pool: Pool, told: Drawn | None, amount: int, now: float) -> LimitReached:
+def reached(pool: Pool, told: Drawn | None, amount: int, left: int) -> LimitReached:
     """429, with the true wait where there is one."""
     if pool.kind == "money":
-        return _budget(pool, told, amount, now)
-    wait = max(1.0, told.retry_after_s if told else 1.0)
+        return _budget(pool, amount, left)
     if pool.kind == "slots":
-        text = f"The concurrency limit of {pool.name} is reached: {pool.size} calls at once. One must end first."
+        text = (
+            f"The concurrency limit of {pool.name} is reached: {pool.size} calls at once. One of them must end first."
+        )
         return LimitReached(text, type="concurrency", retry_after_s=1.0)
-    what = "requests" if pool.kind == "requests" else "tokens"
+    what = pool.kind
     if amount > pool.size:
-        text = f"This call may need {amount} {what}, more than the limit of {pool.name} of {pool.size} a minute allows at all: lower max_tokens."
-    else:
-        text = f"The rate limit of {pool.name} is reached: {pool.size} {what} a minute. It frees up in {wait:.0f} s."
-    return LimitReached(text, type=TYPES[pool.kind], retry_after_s=wait)
+        text = f"This call counts as up to {amount} {what}, and the limit of {pool.name} is {pool.size} {what} a minute"
+        mend = ": lower max_tokens or shorten the prompt." if what == "tokens" and pool.size else "."
+        return LimitReached(text + mend, type=what, retry_after_s=LONGEST_WAIT_S, headers=NEVER)
+    wait = max(1.0, told.retry_after_s if told else 1.0)
+    text = f"The rate limit of {pool.name} is reached: {pool.size} {what} a minute. This call fits again in {-int(-wait // 1)} s."
+    return LimitReached(text, type=what, retry_after_s=wait)
 
 
-def _budget(pool: Pool, told: Drawn | None, amount: int, now: float) -> LimitReached:
-    when = (
-        "never resets"
-        if pool.end >= FOREVER
-        else f"resets at {datetime.fromtimestamp(pool.end, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    )
-    left = max(0, told.left) if told else 0
+def _budget(pool: Pool, amount: int, left: int) -> LimitReached:
+    wait = pool.end - clock.now()
+    when = "It never resets" if pool.end >= FOREVER else f"It resets at {windows.local(pool.end, pool.timezone)}"
     return LimitReached(
-        f"The budget of {pool.name} per {pool.window} is used up: this call may cost ${usd(amount)}, ${usd(left)} is left. It {when}.",
+        f"The budget of {pool.name} per {pool.window}, can't cover this call: it may cost ${usd(amount)}, and ${usd(left)} is left. {when}.",
         type="insufficient_quota",
         code="insufficient_quota",
-        retry_after_s=max(1.0, pool.end - now),
+        retry_after_s=max(1.0, wait),
+        headers=NEVER if wait > LONGEST_WAIT_S else None,
     )
 
 

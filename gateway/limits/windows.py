@@ -37,6 +37,11 @@ def bounds(window: Window, timezone: str, now: float) -> tuple[float, float]:
     return _bounds(window, timezone, int(now // 900))
 
 
+def local(epoch_s: float, timezone: str) -> str:
+    """An instant as the people of that zone write it, with its offset: `2026-12-01T00:00+01:00`."""
+    return datetime.fromtimestamp(epoch_s, _zone(timezone)).isoformat(timespec="minutes")
+
+
 def _days(window: Window, today: date) -> tuple[date, date]:
     if window == "1d":
         return today, today + timedelta(days=1)

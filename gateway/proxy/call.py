@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+from gateway import clock
 from gateway.catalog import Catalog, Key, Project, Target
 from gateway.health import Health
 from gateway.ledger import Price, Usage, UsageSource
@@ -139,7 +140,7 @@ class Call:
 
     def __init__(self, endpoint: Endpoint, request_id: str | None) -> None:
         self.started_ns = time.perf_counter_ns()
-        self.created_at = round(time.time(), 6)
+        self.created_at = round(clock.now(), 6)
         self.call_id = new_call_id()
         self.request_id = request_id or f"req_{self.call_id.replace('-', '')}"
         self.endpoint = endpoint

@@ -96,6 +96,7 @@ async def check(
         _require_under_ceiling(cost, ceiling)
     if not rules:
         return None
+    models = tuple(target.model.id for target in route.targets)
     if cost is None:
         if catalog.settings.unpriced_with_budget == "refuse" and any(rule.budgets for rule in rules):
             raise LimitReached(
@@ -111,17 +112,14 @@ async def check(
         project_id=project.id,
         key_id=key.id,
         user=call.user,
-        model=route.targets[0].model.id,
+        models=models,
         tier=route.tier,
         tokens=prompt + output,
         cost_nusd=cost,
         created_at=call.created_at,
         rules=rules,
     )
-    taken = limits.take(need)
-    if isinstance(taken, Hold):
-        return taken
-    return await taken
+    return limits.take(need) or await limits.draw(need)
 
 
 def read_ceiling(value: str | None) -> int | None:

@@ -16,7 +16,7 @@ from gateway.records import EndReason, Final, Intent, Progress
 log = logging.getLogger(__name__)
 
 
-def intend(plane: Plane, call: Call, route: Route, hold_nusd: int | None) -> None:
+def intend(plane: Plane, call: Call, route: Route) -> None:
     """Raises Unavailable `accounting_unavailable` when the journal can't take it: then no provider is asked."""
     assert call.project is not None
     assert call.key is not None
@@ -32,7 +32,7 @@ def intend(plane: Plane, call: Call, route: Route, hold_nusd: int | None) -> Non
         requested_model=call.requested_model,
         stream=call.stream,
         targets=[f"{target.model.provider.name}/{target.model.id}" for target in route.targets],
-        hold_nusd=hold_nusd,
+        hold_nusd=call.hold.nusd if call.hold is not None else None,
         prompt_tokens_estimate=call.prompt_estimate,
         user=call.user,
         tags=call.tags,
@@ -84,13 +84,13 @@ def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
             if plane.on_unrecorded is not None:
                 plane.on_unrecorded(final)
     usage = call.usage
+    provider, model = call.answered_by or ("", "")
     if call.hold is not None:
         tokens = metered_tokens(call)
-        if tokens is None:
+        if tokens is None and call.target is None:
             call.hold.release()
-        else:
-            call.hold.settle(tokens, call.cost_nusd or 0)
-    provider, model = call.answered_by or ("", "")
+        else:  # a provider that was asked in vain: that is a request, without tokens and money
+            call.hold.settle(tokens or 0, call.cost_nusd or 0, model or None)
     plane.metrics.call(call.endpoint, provider, model, call.status, latency_ms, overhead_ms)
     if usage is not None:
         own_nusd = call.attempts[-1].cost_nusd if call.attempts else None

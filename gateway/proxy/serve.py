@@ -64,7 +64,7 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
     caller.on_gone = lambda: _abort(call)
     ceiling = _ceiling(caller)
     call.hold = await check(plane.limits, plane.holder.catalog, call, call.project, call.key, route, asked, ceiling)
-    intend(plane, call, route, None)
+    intend(plane, call, route)
     if plane.durable:
         await _synced(plane)
     cap = None

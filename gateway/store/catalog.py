@@ -55,7 +55,7 @@ LEFT JOIN api_keys k ON l.scope = 'key' AND k.id = l.subject
 
 BUDGET_ROWS = """
 SELECT b.id, b.scope, b.subject, b.amount_nusd, b."window", coalesce(o.timezone, po.timezone, ko.timezone, 'UTC'), b.model, b.tier,
-       b.raise_nusd, extract(epoch FROM b.raise_until)::float8, b.soft_percent, b.downgrade_percent
+       b.raise_nusd, extract(epoch FROM b.raise_until)::float8, b.soft_percent, b.downgrade_percent, coalesce(o.name, p.name, k.name, '')
 FROM budgets b
 LEFT JOIN orgs o ON b.scope = 'org' AND o.id = b.subject
 LEFT JOIN projects p ON b.scope IN ('project', 'user') AND p.id = b.subject

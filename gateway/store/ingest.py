@@ -95,18 +95,31 @@ WITH given AS (
     JOIN budget_windows w ON w.budget_id = g.budget_id AND w.subject = g.subject
         AND g.created_at >= w.window_start AND g.created_at < w.window_end
     GROUP BY 1, 2, 3
-    ORDER BY 1, 2, 3
+), locked AS (
+    SELECT w.budget_id, w.subject, w.window_start, m.cost_nusd
+    FROM moved m
+    JOIN budget_windows w USING (budget_id, subject, window_start)
+    ORDER BY w.budget_id COLLATE "C", w.subject COLLATE "C", w.window_start
+    FOR UPDATE OF w
 )
 UPDATE budget_windows w SET spent_nusd = w.spent_nusd + m.cost_nusd
-FROM moved m
+FROM locked m
 WHERE w.budget_id = m.budget_id AND w.subject = m.subject AND w.window_start = m.window_start
-RETURNING w.budget_id, w.subject, w.window_start, m.cost_nusd
+RETURNING w.budget_id, w.subject, w.window_start, m.cost_nusd, w.spent_nusd
 """
 
 SHRINK_SHARES = """
-UPDATE budget_shares s SET amount_nusd = greatest(0, s.amount_nusd - g.cost_nusd)
-FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[]) AS g (budget_id, subject, window_start, cost_nusd)
-WHERE s.worker_id = $1 AND s.budget_id = g.budget_id AND s.subject = g.subject AND s.window_start = g.window_start
+WITH mine AS (
+    SELECT s.budget_id, s.subject, s.window_start, g.cost_nusd
+    FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bigint[]) AS g (budget_id, subject, window_start, cost_nusd)
+    JOIN budget_shares s USING (budget_id, subject, window_start)
+    WHERE s.worker_id = $1
+    ORDER BY s.budget_id COLLATE "C", s.subject COLLATE "C", s.window_start
+    FOR UPDATE OF s
+)
+UPDATE budget_shares s SET amount_nusd = greatest(0, s.amount_nusd - m.cost_nusd), used_nusd = greatest(0, s.used_nusd - m.cost_nusd)
+FROM mine m
+WHERE s.worker_id = $1 AND s.budget_id = m.budget_id AND s.subject = m.subject AND s.window_start = m.window_start
 """
 
 QUARANTINE = """
@@ -178,7 +191,7 @@ async def _move_budgets(connection: Connection, worker_id: str, fresh: list[Any]
     await connection.execute(
         SHRINK_SHARES, worker_id, columns[0], columns[1], columns[2], [int(cost) for cost in columns[3]]
     )
-    return [IngestedCost(row[0], row[1], row[2].timestamp(), int(row[3])) for row in moved]
+    return [IngestedCost(row[0], row[1], row[2].timestamp(), int(row[3]), row[4]) for row in moved]
 
 
 async def spend(connection: Connection, fresh: Iterable[Any]) -> list[Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from gateway import clock
 from gateway.store.pool import Connection
 
 BEAT = """
@@ -24,11 +27,20 @@ FORGET_OLD = "DELETE FROM workers WHERE heartbeat_at < now() - interval '7 days'
 
 SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
+ALIVE = "SELECT count(*) FROM workers WHERE stopped_at IS NULL AND heartbeat_at > now() - interval '10 seconds'"
 
-async def beat(connection: Connection, worker_id: str, machine: str, pid: int, version: str, state: str) -> float:
-    """Writes the heartbeat; returns Postgres's clock, epoch seconds."""
+
+async def beat(connection: Connection, worker_id: str, machine: str, pid: int, version: str, state: str) -> int:
+    """Writes the heartbeat and sets our clock by Postgres's; returns how many workers are alive."""
     await connection.execute(BEAT, worker_id, machine, pid, version, state)
-    return float(await connection.fetchval(SERVER_TIME))
+    await read_clock(connection)
+    return int(await connection.fetchval(ALIVE))
+
+
+async def read_clock(connection: Connection) -> None:
+    asked_at = time.monotonic()
+    epoch_s = await connection.fetchval(SERVER_TIME)
+    clock.steer(epoch_s, asked_at, time.monotonic())
 
 
 async def stopped(connection: Connection, worker_id: str) -> None:

@@ -1,0 +1,163 @@
+"""Shares and their two coordinators (of money; of rates and slots): every question about several shares, asked of whom it concerns, and
+what the answers do to the shares."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+
+from gateway.limits.pools import (
+    MONEY_LEASE_S,
+    RATE_SHARE_S,
+    SLOT_LEASE_S,
+    Coordinator,
+    CoordinatorAway,
+    Draw,
+    Renewal,
+    Return,
+)
+from gateway.limits.share import Share
+from gateway.metrics import Metrics
+
+USED_PART = 0.9
+"""Of a lease: a worker stops spending before others may take it for dead."""
+LIFE_S = {
+    "money": MONEY_LEASE_S * USED_PART,
+    "slots": SLOT_LEASE_S * USED_PART,
+    "requests": RATE_SHARE_S,
+    "tokens": RATE_SHARE_S,
+}
+
+
+class Drawing:
+    """`clock` is monotonic."""
+
+    def __init__(self, money: Coordinator, rates: Coordinator, metrics: Metrics) -> None:
+        self._coordinators = ((money, True), (rates, False))
+        self._metrics = metrics
+        self._one_word = asyncio.Lock()
+        """A renewal says how much a share is: nothing of it may be on its way back then."""
+        self.clock = time.monotonic
+
+    async def ask(self, short: list[tuple[Share, int]]) -> None:
+        """One round trip per coordinator; whoever waits for the same pool waits for the same trip. Shares whose coordinator is away say
+        so."""
+        busy = [share.asking for share, _ in short if share.asking is not None]
+        if busy:
+            await asyncio.wait(busy)
+            return
+        task = asyncio.create_task(self._ask_both(short), name="draw shares")
+
+        def over(_: asyncio.Task[None]) -> None:
+            for share, _amount in short:
+                share.asking = None
+
+        for share, _ in short:
+            share.asking = task
+        task.add_done_callback(over)
+        await asyncio.shield(task)
+
+    async def ask_back(self, shares: list[Share]) -> None:
+        for coordinator, mine in self._split(shares):
+            with contextlib.suppress(CoordinatorAway):
+                await coordinator.ask_back([share.pool for share in mine])
+
+    async def give_back(self, shares: Iterable[Share], *, answer: bool = False) -> None:
+        """What is free; with `answer` also the news that nothing is. What was on its way when the coordinator failed is not ours any
+        more, whether it arrived or not: the next renewal, or the end of the window, makes both sides agree."""
+        async with self._one_word:
+            await self._give_back(shares, answer)
+
+    async def _give_back(self, shares: Iterable[Share], answer: bool) -> None:
+        for coordinator, mine in self._split([share for share in shares if not share.is_away]):
+            now = self.clock()
+            returns = []
+            for share in mine:
+                free = max(0, share.available)
+                share.amount -= free
+                if share.is_rate:
+                    if free:
+                        share.unused(min(now, share.expires - RATE_SHARE_S), free)
+                    back = share.take_backs(now)
+                    if back:
+                        returns.append(Return(share.pool, 0, back))
+                elif free or answer:
+                    returns.append(Return(share.pool, free))
+            if returns:
+                with contextlib.suppress(CoordinatorAway):
+                    await coordinator.give_back(returns)
+
+    async def renew(self, shares: Iterable[Share]) -> bool:
+        """Of money also without shares: it shows that the coordinator is there. False when one was away."""
+        async with self._one_word:
+            return await self._renew(shares)
+
+    async def _renew(self, shares: Iterable[Share]) -> bool:
+        leased = [share for share in shares if not share.is_rate and share.asking is None and share.amount > 0]
+        is_done = True
+        for coordinator, of_money in self._coordinators:
+            mine = [share for share in leased if (share.pool.kind == "money") is of_money]
+            if not mine and not of_money:
+                continue
+            asked_at = self.clock()
+            try:
+                counted = await coordinator.renew([Renewal(s.pool, s.amount, max(0, s.held)) for s in mine])
+            except CoordinatorAway:
+                is_done = False
+                continue
+            for share, have in zip(mine, counted, strict=True):
+                share.reconcile(have)
+                share.expires = asked_at + LIFE_S[share.pool.kind]
+                share.is_away = False
+        return is_done
+
+    async def _ask_both(self, short: list[tuple[Share, int]]) -> None:
+        await asyncio.gather(
+            *(
+                self._ask(coordinator, [(s, a) for s, a in short if (s.pool.kind == "money") is of_money])
+                for coordinator, of_money in self._coordinators
+            )
+        )
+
+    async def _ask(self, coordinator: Coordinator, short: list[tuple[Share, int]]) -> None:
+        if not short:
+            return
+        self._metrics.count("coordinator_draws")
+        asked_at = self.clock()
+        draws = [Draw(s.pool, _least(s, amount, asked_at), s.take_backs(asked_at)) for s, amount in short]
+        try:
+            drawn = await coordinator.draw(draws)
+        except CoordinatorAway:
+            for share, _ in short:
+                share.is_away = True
+            return
+        now = self.clock()
+        for (share, _), draw, got in zip(short, draws, drawn, strict=True):
+            share.is_away = False
+            share.told = got
+            if not share.is_rate:
+                share.reconcile(got.have - got.granted)
+                share.amount += got.granted
+                share.expires = asked_at + LIFE_S[share.pool.kind]
+            elif got.granted:
+                share.amount += share.was_granted(asked_at, got.granted)
+                # a share that took longer to come than it may lie is for the calls that wait for it
+                share.expires = max(asked_at + RATE_SHARE_S, now + 0.01)
+            share.used_at = now
+            if got.granted < draw.least:
+                share.empty_at, share.empty_for = now, draw.least
+
+    def _split(self, shares: list[Share]) -> list[tuple[Coordinator, list[Share]]]:
+        parted = [
+            (coordinator, [share for share in shares if (share.pool.kind == "money") is of_money])
+            for coordinator, of_money in self._coordinators
+        ]
+        return [(coordinator, mine) for coordinator, mine in parted if mine]
+
+
+def _least(share: Share, amount: int, now: float) -> int:
+    """What is missing for a call; of a rate also what was taken without a coordinator and not counted yet."""
+    uncounted = share.taken(now)[1] if share.is_rate else 0
+    return max(0, amount - share.available) + uncounted
