@@ -24,7 +24,7 @@ COMMANDS = {
     "settings": ("tui.commands.settings", "settings"),
     "limits": ("tui.commands.limits", "limits"),
     "usage": ("tui.commands.money", "usage"),
-    "billing": ("tui.commands.money", "billing"),
+    "billing": ("tui.commands.billing", "billing"),
     "reprice": ("tui.commands.money", "reprice"),
     "users": ("tui.commands.people", "users"),
     "tokens": ("tui.commands.people", "tokens"),
@@ -37,7 +37,7 @@ COMMANDS = {
 
 DEFAULTS = {
     "ctx": "list", "projects": "list", "keys": "list", "models": "list", "prices": "list", "tiers": "list", "providers": "list",
-    "settings": "get", "limits": "list", "users": "list", "tokens": "list", "logs": "list", "audit": "check",
+    "settings": "get", "limits": "list", "billing": "accounts", "users": "list", "tokens": "list", "logs": "list", "audit": "check",
 }  # fmt: skip
 """What a noun means when it stands alone."""
 

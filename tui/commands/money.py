@@ -12,7 +12,6 @@ from tui.faults import FINDINGS
 from tui.invocation import Invocation, current
 
 usage = typer.Typer()
-billing = typer.Typer(no_args_is_help=True, help="Accounts, entries and statements.")
 reprice = typer.Typer()
 
 COLUMNS = [
