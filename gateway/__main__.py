@@ -15,6 +15,7 @@ def main() -> int:
     worker = commands.add_parser("worker", help="one process of the gateway; started by `optyx up`, `demo` and `serve`")
     worker.add_argument("--sandbox-url")
     worker.add_argument("--ready-fd", type=int)
+    worker.add_argument("--parent-fd", type=int)
     given = parser.parse_args()
     try:
         config = load()
@@ -24,7 +25,7 @@ def main() -> int:
     logs.set_up(config.log_level, config.log_format)
     from gateway.app import run_worker
 
-    return run_worker(config, sandbox_url=given.sandbox_url, ready_fd=given.ready_fd)
+    return run_worker(config, sandbox_url=given.sandbox_url, ready_fd=given.ready_fd, parent_fd=given.parent_fd)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 2.0
 FLUSH_S = 10.0
+HURRIED_S = 1.0
 ADMIN_CONNECTIONS = 4
 ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER, "google": google.ADAPTER, "anthropic": anthropic.ADAPTER}
 CALL_PATHS: dict[str, Endpoint] = {
@@ -71,7 +72,9 @@ class Worker:
         self.url = url
         self.id = ids.new("wrk")
         self.machine = socket.gethostname()
-        self.in_flight = 0
+        self.callers: set[AiohttpCaller] = set()
+        self.is_orphan = False
+        self._no_call = asyncio.Event()
         self.metrics = Metrics()
         self.health = Health()
         self.upstream = Upstream(config.max_answer)
@@ -103,6 +106,7 @@ class Worker:
             with contextlib.suppress(*UNREACHABLE):
                 async with asyncio.timeout(2), pool.acquire() as connection:
                     await workers.read_clock(connection)
+            idempotency = PostgresIdempotency(pool, self.id)
             logbook = Logbook(journal, self.config.home / "journal", writer, self.metrics, shares.ingested)
             self.plane = Plane(
                 holder=self.refresh,
@@ -119,7 +123,7 @@ class Worker:
                 cors_origins=self.config.dashboard_origins,
                 durable=self.config.durability == "power",
                 on_unrecorded=logbook.keep,
-                idempotency=PostgresIdempotency(pool, self.id),
+                idempotency=idempotency,
             )
             self.logbook = logbook
             self.backlog = upkeep.Backlog(journal, logbook)
@@ -127,6 +131,7 @@ class Worker:
             self._start("catalog", self.refresh.run())
             self._start("logbook", logbook.run())
             self._start("shares", shares.run())
+            self._start("idempotency", idempotency.run())
             self._start("heartbeat", self._beat(pool))
             self._start("tail", self.tail.run())
             self._start("housekeeping", upkeep.keep_house(pool, self.refresh, is_kept))
@@ -141,7 +146,7 @@ class Worker:
                 await self.stopping.wait()
                 await self._drain(sites)
             await self._stop_tasks()
-            if not await logbook.flush(FLUSH_S):
+            if not await logbook.flush(HURRIED_S if self.hurry.is_set() else FLUSH_S):
                 log.warning("records are left in the journal; the next worker carries them over")
             await shares.close()
             with contextlib.suppress(*UNREACHABLE):
@@ -167,6 +172,13 @@ class Worker:
         if self.stopping.is_set():
             self.hurry.set()
         self.stopping.set()
+
+    def orphaned(self) -> None:
+        """The parent is gone: nobody would replace us or pass a signal on. The port is freed at once for whoever starts anew; what is
+        under way may finish."""
+        log.error("the parent is gone; this worker finishes its calls and ends")
+        self.is_orphan = True
+        self.stop()
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[list[web.BaseSite]]:
@@ -201,14 +213,16 @@ class Worker:
         return app
 
     def _route(self, endpoint: Endpoint) -> Callable[[AiohttpCaller], Awaitable[None]]:
-        plane = self.plane
+        plane, callers = self.plane, self.callers
 
         async def route(caller: AiohttpCaller) -> None:
-            self.in_flight += 1
+            callers.add(caller)
             try:
                 await serve(plane, caller, endpoint)
             finally:
-                self.in_flight -= 1
+                callers.discard(caller)
+                if plane.is_draining and not callers:
+                    self._no_call.set()
 
         return route
 
@@ -216,19 +230,28 @@ class Worker:
         """Not ready at once; the listeners stay a moment for balancers that have not noticed; calls may finish until the deadline."""
         self.plane.is_draining = True
         self.tail.end()
-        await self._hurried(self.config.lame_duck_s, lambda: False)
+        if not self.is_orphan:
+            await self._hurried(self.config.lame_duck_s)
         for site in sites:
             await site.stop()
-        await self._hurried(self.config.drain_s, lambda: self.in_flight == 0)
-        for relay in list(self.plane.relays):
-            relay.cut()
-        await asyncio.sleep(0)
+        if not self.callers:
+            self._no_call.set()
+        else:
+            self._no_call.clear()
+        await self._hurried(self.config.drain_s, self._no_call)
+        for caller in list(self.callers):
+            if caller.on_cut is not None:
+                caller.on_cut()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HURRIED_S):
+                await self._no_call.wait()
 
-    async def _hurried(self, seconds: float, is_done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not is_done() and not self.hurry.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.hurry.wait(), min(0.05, max(0.001, deadline - time.monotonic())))
+    async def _hurried(self, seconds: float, event: asyncio.Event | None = None) -> None:
+        """At most `seconds`, and no longer than until the event, or the second signal."""
+        awaited = [asyncio.create_task(one.wait()) for one in (self.hurry, event) if one is not None]
+        await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in awaited:
+            task.cancel()
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
@@ -266,10 +289,10 @@ class Worker:
             self.upstream.sweep()
             await asyncio.to_thread(exposition.leave, self.config.home / "run", self._mine())
             state = {
-                "in_flight": self.in_flight,
+                "in_flight": len(self.callers),
                 "streams": len(self.plane.relays),
                 "targets": self.health.report(time.monotonic()),
-                "journal": self.backlog.report(self.in_flight),
+                "journal": self.backlog.report(len(self.callers)),
             }
             with contextlib.suppress(*UNREACHABLE):
                 async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:
@@ -289,7 +312,7 @@ class Worker:
 
     def _mine(self) -> exposition.Numbers:
         gauges: dict[str, float] = {
-            "calls_in_flight": self.in_flight,
+            "calls_in_flight": len(self.callers),
             "streams_open": len(self.plane.relays),
             **self.shares.held(),
         }
@@ -353,8 +376,11 @@ async def _terminate(pool: Any) -> None:
     pool.terminate()
 
 
-def run_worker(config: Config, *, sandbox_url: str | None = None, ready_fd: int | None = None) -> int:
-    """A worker process from start to end; its exit status."""
+def run_worker(
+    config: Config, *, sandbox_url: str | None = None, ready_fd: int | None = None, parent_fd: int | None = None
+) -> int:
+    """A worker process from start to end; its exit status. `parent_fd` is a pipe that ends with the parent, also when that is killed:
+    it works on every system, and a signal at the parent's death does not."""
     require_fast_parser()
     assert config.database_url is not None
     url = config.database_url
@@ -364,6 +390,13 @@ def run_worker(config: Config, *, sandbox_url: str | None = None, ready_fd: int 
         loop = asyncio.get_running_loop()
         for order in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(order, worker.stop)
+        if parent_fd is not None:
+
+            def parent_ended() -> None:
+                loop.remove_reader(parent_fd)
+                worker.orphaned()
+
+            loop.add_reader(parent_fd, parent_ended)
         await worker.run(lambda: _tell(ready_fd))
         return 1 if worker.has_failed else 0
 

@@ -215,7 +215,7 @@ class AiohttpCaller:
     """A request of aiohttp's as the steps want it (proxy.call.Caller)."""
 
     __slots__ = (
-        "_headers", "_raw", "_request", "is_gone", "is_http_10", "is_paused", "is_reading", "keep_alive", "on_gone", "on_resume",
+        "_headers", "_raw", "_request", "is_gone", "is_http_10", "is_paused", "is_reading", "keep_alive", "on_cut", "on_gone", "on_resume",
     )  # fmt: skip
 
     def __init__(self, request: web.BaseRequest) -> None:
@@ -228,6 +228,7 @@ class AiohttpCaller:
         self.is_http_10 = request._message.version == HttpVersion10
         self.keep_alive = not (request._message.should_close or request._message.upgrade)
         self.on_gone: Callable[[], None] | None = None
+        self.on_cut: Callable[[], None] | None = None
         self.on_resume: Callable[[bool], None] | None = None
 
     def header(self, name: str) -> str | None:

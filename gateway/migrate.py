@@ -22,10 +22,16 @@ from gateway.secret import Secret
 
 MIGRATION_LOCK = 0x6F70747978  # "optyx"
 LOCK_TIMEOUT_S = 300.0
+NOT_YET = ("starting up", "shutting down", "recovery mode", "too many", "connection slots")
+"""Words of a Postgres that answers and can't be used now; anything else it says (a wrong password) won't pass by waiting."""
 
 
 class MigrateError(Exception):
     """Says what is wrong and what to do."""
+
+
+class DatabaseAway(MigrateError):
+    """Nobody answers there, or not yet."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -93,10 +99,13 @@ def _first_line(path: str) -> str:
 @contextmanager
 def _backend(url: Secret) -> Iterator[Any]:
     os.environ.setdefault("LOGNAME", "optyx")  # yoyo writes the user's name down, and containers have none
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # libpq's own default is for ever
     try:
         backend = yoyo.get_backend(url.reveal())
     except psycopg2.OperationalError as error:
-        raise MigrateError(f"Postgres can't be reached: {str(error).strip()}") from None
+        said = str(error).strip()
+        kind = DatabaseAway if "FATAL:" not in said or any(words in said for words in NOT_YET) else MigrateError
+        raise kind(f"Postgres can't be reached: {said}") from None
     try:
         yield backend
     finally:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ from gateway.store.pool import UNREACHABLE, Connection, connect
 log = logging.getLogger(__name__)
 
 CHANNEL = "optyx_catalog"
+STAMP_SIZE = 8
 HEARTBEAT_S = 1.0
 POLL_EVERY = 2  # heartbeats
 NEGATIVE_S = 5.0
 NEGATIVE_MAX = 10_000
-SNAPSHOT_EVERY_S = 60.0
+SNAPSHOT_EVERY_S = 1.0
+SNAPSHOT_SHARE = 0.05
+"""Of a worker's time at most: with 100,000 keys a copy takes a second to write."""
 
 
 class Snapshot(msgspec.Struct):
@@ -64,7 +68,9 @@ class Refresh:
         self._unknown: OrderedDict[bytes, float] = OrderedDict()
         self._asker: Connection | None = None
         self._asker_lock = asyncio.Lock()
-        self._snapshot_at = 0.0
+        self._snapshot_due = False
+        self._snapshot_after = 0.0
+        self._loaded_ns = 0
 
     async def start(self) -> None:
         """The first catalog: from the database, or from the last good snapshot when that is away."""
@@ -175,6 +181,7 @@ class Refresh:
             if self._changed.is_set():
                 self._changed.clear()
                 await self._reload()
+                self._keep_snapshot()
                 continue
             beats += 1
             assert self._connection is not None
@@ -212,7 +219,6 @@ class Refresh:
             self._config = await store.read_config(self._connection)
             rows = await store.read_keys(self._connection)
         self._take_keys(rows)
-        self._snapshot_at = 0.0
         self._keep_snapshot()
 
     def _take_keys(self, rows: list[store.KeyRow]) -> None:
@@ -231,39 +237,66 @@ class Refresh:
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        self._loaded_ns, self._snapshot_due = time.time_ns(), True
         for tell in self.on_change:
             tell(catalog)
 
     def _keep_snapshot(self) -> None:
-        """At most once a minute, in a thread: 100,000 keys take a second to write."""
-        if self._sealer is None or self._config is None or time.monotonic() - self._snapshot_at < SNAPSHOT_EVERY_S:
+        """Soon after each change, in a thread: a worker that starts without the database must not take back a revoked key."""
+        now = time.monotonic()
+        if self._sealer is None or self._config is None or not self._snapshot_due or now < self._snapshot_after:
             return
-        self._snapshot_at = time.monotonic()
-        keys = [_row(digest, key) for digest, key in self.catalog.keys.items()]
-        asyncio.get_running_loop().run_in_executor(None, self._write_snapshot, Snapshot(self._config, keys))
+        self._snapshot_due, self._snapshot_after = False, float("inf")
+        work = asyncio.get_running_loop().run_in_executor(
+            None, self._write_snapshot, self._config, self.catalog.keys, self._loaded_ns
+        )
 
-    def _write_snapshot(self, snapshot: Snapshot) -> None:
+        def written(_: object) -> None:
+            took = time.monotonic() - now
+            self._snapshot_after = time.monotonic() + max(SNAPSHOT_EVERY_S, took / SNAPSHOT_SHARE)
+
+        work.add_done_callback(written)
+
+    def _write_snapshot(self, config: store.ConfigRows, keys: Mapping[bytes, Key], loaded_ns: int) -> None:
+        """The newest copy stands, whichever worker writes last: each begins with the moment it was loaded at."""
         assert self._sealer is not None
+        snapshot = Snapshot(config, [_row(digest, key) for digest, key in keys.items()])
         sealed = self._sealer.seal(msgspec.msgpack.encode(snapshot), "catalog snapshot")
         fresh = self._snapshot_path.with_name(f"catalog.{os.getpid()}.new")
         try:
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(sealed)
-            fresh.replace(self._snapshot_path)
+            with (
+                os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+                self._snapshot_path.with_name("catalog.lock").open("w") as lock,
+            ):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if loaded_ns < self._kept_ns() <= time.time_ns():  # from the future: a clock that was set back
+                    fresh.unlink()
+                    return
+                file.write(loaded_ns.to_bytes(STAMP_SIZE, "big") + sealed)
+                file.flush()
+                fresh.replace(self._snapshot_path)
         except OSError as error:
             log.warning("the catalog's snapshot can't be written: %s", error.strerror)
+
+    def _kept_ns(self) -> int:
+        try:
+            with self._snapshot_path.open("rb") as file:
+                return int.from_bytes(file.read(STAMP_SIZE), "big")
+        except FileNotFoundError:
+            return 0
 
     def _restore(self) -> None:
         if self._sealer is None or not self._snapshot_path.exists():
             return
         try:
-            opened = self._sealer.open(self._snapshot_path.read_bytes(), "catalog snapshot")
+            opened = self._sealer.open(self._snapshot_path.read_bytes()[STAMP_SIZE:], "catalog snapshot")
             snapshot = msgspec.msgpack.decode(opened, type=Snapshot)
         except (SealError, OSError, msgspec.DecodeError) as error:
             log.warning("the catalog's snapshot can't be read: %s", error)
             return
         self._config = snapshot.config
         self._take_keys(snapshot.keys)
+        self._snapshot_due = False
 
 
 def _row(digest: bytes, key: Key) -> store.KeyRow:

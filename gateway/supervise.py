@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -33,9 +34,13 @@ Mode = Literal["demo", "up", "serve"]
 Say = Callable[[str], None]
 
 READY_TIMEOUT_S = 60.0
-FIRST_BACK_OFF_S = 0.2
-LONGEST_BACK_OFF_S = 10.0
-SETTLED_S = 30.0
+FREE_PORT_S = 3.0
+BACK_OFF_S = (0.1, 0.2, 0.5, 1.0)
+"""After a worker that had served: it is replaced at once, and a little later when it dies again and again."""
+START_BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""After one that ended before it served: it will mostly do so again."""
+SETTLED_S = 5.0
+DRAIN_GRACE_S = 30.0
 
 
 class StartError(Exception):
@@ -64,8 +69,16 @@ class Child:
         self.index = index
         self.process: subprocess.Popen[bytes] | None = None
         self.started_at = 0.0
-        self.back_off_s = FIRST_BACK_OFF_S
+        self.is_ready = False
+        self.deaths = 0
+        """In a row, each soon after the start."""
         self.start_again_at: float | None = None
+
+    def back_off_s(self, now: float) -> float:
+        """How long to wait before the next one; counts this death."""
+        waits = BACK_OFF_S if self.is_ready else START_BACK_OFF_S
+        self.deaths = 0 if self.is_ready and now - self.started_at > SETTLED_S else self.deaths + 1
+        return waits[min(max(0, self.deaths - 1), len(waits) - 1)]
 
 
 class Supervisor:
@@ -84,6 +97,8 @@ class Supervisor:
         self._database_url = config.database_url
         self._signals = 0
         self._ready_pipes: dict[int, int] = {}
+        self._lifeline = os.pipe()
+        """Workers hold the read end: it ends when we do, however that happens."""
 
     def run(self, on_started: Callable[[Started], None]) -> int:
         """Blocks until the gateway is told to stop; its exit status. Raises StartError."""
@@ -115,8 +130,7 @@ class Supervisor:
             self._database_url = self._start_postgres()
         try:
             if self.mode == "serve":
-                self._require_schema()
-                asyncio.run(self._require_administrator())
+                self._require_usable()
             else:
                 applied = migrate.up(self._database_url)
                 if applied:
@@ -142,6 +156,18 @@ class Supervisor:
             raise StartError(
                 f"OPTYX_HOME {self.config.home} can't be used: {error.strerror}. Set OPTYX_HOME to a folder of yours."
             ) from None
+
+    def _require_usable(self) -> None:
+        """A database that is away is no reason not to start: workers begin with the last known configuration, and find it when it is back.
+        One that answers must be as this version needs it."""
+        try:
+            self._require_schema()
+        except migrate.DatabaseAway as away:
+            self.say(
+                f"{away}\nStarting with the last known configuration; everything else works as soon as Postgres is back."
+            )
+        else:
+            asyncio.run(self._require_administrator())
 
     def _require_schema(self) -> None:
         assert self._database_url is not None
@@ -220,15 +246,17 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         read, write = os.pipe()
-        command = [sys.executable, "-m", "gateway", "worker", "--ready-fd", str(write)]
+        lifeline = self._lifeline[0]
+        command = [sys.executable, "-m", "gateway", "worker", "--ready-fd", str(write), "--parent-fd", str(lifeline)]
         if self._sandbox_url is not None:
             command += ["--sandbox-url", self._sandbox_url]
         assert self._database_url is not None
         env = {**environment(), "DATABASE_URL": self._database_url.reveal(), "OPTYX_HOME": str(self.config.home)}
-        child.process = subprocess.Popen(command, env=env, pass_fds=(write,), start_new_session=True)
+        child.process = subprocess.Popen(command, env=env, pass_fds=(write, lifeline), start_new_session=True)
         os.close(write)
         child.started_at = time.monotonic()
         child.start_again_at = None
+        child.is_ready = False
         self._ready_pipes[child.index] = read
 
     def _wait_ready(self) -> bool:
@@ -244,6 +272,7 @@ class Supervisor:
                     os.close(fd)
                     del waiting[index]
                     self._ready_pipes.pop(index)
+                    self._children[index].is_ready = True
             if time.monotonic() > deadline:
                 raise StartError(f"The workers were not ready within {READY_TIMEOUT_S:.0f} s.")
         return not waiting
@@ -267,29 +296,34 @@ class Supervisor:
             return
         assert child.process is not None
         status = child.process.poll()
+        pipe = self._ready_pipes.get(child.index)
+        if pipe is not None and select.select([pipe], [], [], 0)[0]:
+            child.is_ready = bool(os.read(pipe, 16))
+            os.close(self._ready_pipes.pop(child.index))
         if status is None:
             return
-        pipe = self._ready_pipes.pop(child.index, None)
-        if pipe is not None:
-            os.close(pipe)
-        child.back_off_s = (
-            FIRST_BACK_OFF_S if now - child.started_at > SETTLED_S else min(LONGEST_BACK_OFF_S, child.back_off_s * 2)
-        )
-        child.start_again_at = now + child.back_off_s
-        log.warning("worker %d ended with status %s; another starts in %.1f s", child.index, status, child.back_off_s)
+        wait_s = child.back_off_s(now)
+        child.start_again_at = now + wait_s
+        log.warning("worker %d ended with status %s; another starts in %.1f s", child.index, status, wait_s)
 
     def _drain(self, wake: int) -> int:
+        """The first signal lets them finish, the second hurries them, the third kills; so does a drain that takes longer than it may."""
+        told = [child.process for child in self._children if child.process is not None and child.process.poll() is None]
         self._pass_on(signal.SIGTERM)
-        told = 1
-        while any(child.process is not None and child.process.poll() is None for child in self._children):
+        signals = 1
+        deadline = time.monotonic() + self.config.lame_duck_s + self.config.drain_s + DRAIN_GRACE_S
+        while any(process.poll() is None for process in told):
             select.select([wake], [], [], 0.05)
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 64)
-            if self._signals > told:
-                told = self._signals
-                self._pass_on(signal.SIGTERM if told == 2 else signal.SIGKILL)
-        statuses = [child.process.returncode for child in self._children if child.process is not None]
-        return 0 if all(status == 0 for status in statuses) else 1
+            if self._signals > signals:
+                signals = self._signals
+                self._pass_on(signal.SIGTERM if signals == 2 else signal.SIGKILL)
+            elif time.monotonic() > deadline:
+                log.error("a worker did not end in time; its journal is carried over by the next one")
+                self._pass_on(signal.SIGKILL)
+        # one that was told before it had a handler ends by the signal itself: it served nobody
+        return 0 if all(process.returncode in (0, -signal.SIGTERM) for process in told) else 1
 
     def _pass_on(self, order: signal.Signals) -> None:
         for child in self._children:
@@ -325,14 +359,20 @@ class Supervisor:
 def require_free_port(host: str, port: int, variable: str = "GATEWAY_PORT") -> None:
     """Workers share their port, so a second gateway would quietly take half of the calls: it must not start. Raises StartError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartError(
-                f"{host}:{port} can't be listened on ({error.strerror}). Another gateway may run there; stop it, or set {variable}."
-            ) from None
+    deadline = time.monotonic() + FREE_PORT_S  # the workers of a parent that was killed let go of it in a moment
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise StartError(
+                        f"{host}:{port} can't be listened on ({error.strerror}). Another gateway may run there; stop it, or set {variable}."
+                    ) from None
+            else:
+                return
+        time.sleep(0.05)
 
 
 def _first_line(stream: IO[str], timeout_s: float) -> str:

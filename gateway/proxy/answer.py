@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from gateway import errors
 from gateway.ledger import usd
-from gateway.proxy.call import NOT_TRIED, Call, Caller, Plane
+from gateway.proxy.call import Call, Caller, Plane
 
 RELAYED = ("openai-processing-ms", "openai-version")
 """All that is relayed of a provider's headers. Its request id, rate limits and cookies are between the provider and us."""
@@ -21,6 +21,7 @@ EXPOSED = (
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 JSON = b"Content-Type: application/json\r\n"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 EVENTS = b"Content-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
 _CLOSE = b"Connection: close\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -66,10 +67,7 @@ def call_headers(call: Call) -> list[bytes]:
 
 def asked_last(call: Call) -> tuple[str, str] | None:
     """Who said no last, when nobody answered; None when no provider was asked."""
-    for attempt in reversed(call.attempts):
-        if attempt.failure not in NOT_TRIED:
-            return attempt.provider, attempt.model
-    return None
+    return None if call.target is None else (call.target.model.provider.name, call.target.model.id)
 
 
 def relayed(headers: Mapping[str, str]) -> bytes:

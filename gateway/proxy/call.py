@@ -38,6 +38,8 @@ class Caller(Protocol):
     """False: the answer says `Connection: close`."""
     is_http_10: bool
     on_gone: Callable[[], None] | None
+    on_cut: Callable[[], None] | None
+    """Called when the gateway's own shutdown can wait no longer."""
     on_resume: Callable[[bool], None] | None
     """Called with True when writing must pause, with False when it may go on."""
 
@@ -66,7 +68,7 @@ class Plane:
 
     __slots__ = (
         "adapters", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency", "is_draining",
-        "journal", "limits", "max_body", "metrics", "on_unrecorded", "relays", "upstream", "version",
+        "journal", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "upstream", "version",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +107,8 @@ class Plane:
         self.idempotency = idempotency
         self.is_draining = False
         self.relays: set[Relay] = set()
+        self.running_on = 0
+        """Calls whose client has left and whose answer is read to its end all the same."""
 
 
 class CatalogHolder(Protocol):
@@ -116,6 +120,8 @@ class Replay(Protocol):
 
     stored: tuple[int, str, bytes] | None
     """Status, content type and body."""
+    max_size: int
+    """A larger answer is not kept."""
 
     async def finish(self, status: int, content_type: str, body: bytes) -> None: ...
 
@@ -132,10 +138,10 @@ class Call:
     """One client request, fact by fact. Slotted and mutable: made once per call on the hot path."""
 
     __slots__ = (
-        "answered_by", "attempts", "call_id", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish", "first_byte_ns",
-        "hold", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "relayed", "reply", "request_id",
-        "requested_model", "started_ns", "status", "stream", "tags", "target", "tier", "traceparent", "upstream_ns", "usage", "usage_source", "user",
-        "why",
+        "answered_by", "attempts", "call_id", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish",
+        "first_byte_ns", "hold", "is_cut", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "relayed",
+        "reply", "request_id", "requested_model", "runs_on", "started_ns", "status", "stream", "tags", "target", "tier", "traceparent",
+        "upstream_ns", "usage", "usage_source", "user", "why",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, request_id: str | None) -> None:
@@ -179,6 +185,10 @@ class Call:
         self.target: Target | None = None
         """The target that has been asked and has not failed."""
         self.is_gone = False
+        self.runs_on = False
+        """The client has left, and upstream is read to its end all the same."""
+        self.is_cut = False
+        """Our own shutdown has ended it."""
         self.is_recorded = False
 
     def elapsed_ms(self) -> float:

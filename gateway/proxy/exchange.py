@@ -65,6 +65,8 @@ async def exchange(
             if call.is_gone:
                 raise ClientGone
         outcome = await _attempt(plane, call, route, target, asked, max_tokens_cap)
+        if isinstance(outcome, Whole) or (call.runs_on and isinstance(outcome, Streaming)):
+            return outcome  # also when the client has left: what it cost is known
         if call.is_gone:
             raise ClientGone
         if not isinstance(outcome, Failure):

@@ -13,10 +13,11 @@ from gateway import errors
 from gateway.providers import sse
 from gateway.providers.provider import Failure
 from gateway.proxy import answer
-from gateway.proxy.call import Call, Caller, Plane
+from gateway.proxy.call import Call, Caller, Plane, Replay
 from gateway.proxy.exchange import Streaming
+from gateway.proxy.leave import runs_on
 from gateway.proxy.meter import meter, seen
-from gateway.proxy.record import finish, note
+from gateway.proxy.record import finish, note, synced_anyhow
 from gateway.records import EndReason
 
 FIRST_NOTE_S = 0.25
@@ -28,20 +29,13 @@ class Relay:
     """One stream under way."""
 
     __slots__ = (
-        "_call",
-        "_caller",
-        "_chunked",
-        "_giving",
-        "_is_recorded",
-        "_note_at",
-        "_over",
-        "_plane",
-        "_reply",
-        "_streaming",
-        "_total",
-    )
+        "_call", "_caller", "_chunked", "_giving", "_has_begun", "_is_deaf", "_is_recorded", "_kept", "_kept_size", "_note_at", "_over",
+        "_plane", "_replay", "_reply", "_streaming", "_total",
+    )  # fmt: skip
 
-    def __init__(self, plane: Plane, caller: Caller, call: Call, streaming: Streaming) -> None:
+    def __init__(
+        self, plane: Plane, caller: Caller, call: Call, streaming: Streaming, replay: Replay | None = None
+    ) -> None:
         self._plane = plane
         self._caller = caller
         self._call = call
@@ -53,6 +47,11 @@ class Relay:
         self._note_at = asyncio.get_running_loop().time() + FIRST_NOTE_S
         self._is_recorded = False
         self._giving: asyncio.Task[None] | None = None
+        self._is_deaf = call.is_gone  # nobody listens: upstream is read for the record's sake
+        self._has_begun = not call.is_gone
+        self._replay = replay
+        self._kept: list[bytes] | None = None if replay is None else []
+        self._kept_size = 0
 
     async def run(self) -> None:
         """Returns when the client has its last byte, or has left."""
@@ -60,6 +59,7 @@ class Relay:
         timeouts = self._streaming.target.timeouts
         plane.relays.add(self)
         caller.on_gone = self.client_gone
+        caller.on_cut = self.cut
         caller.on_resume = self._pause_or_resume
         if timeouts.total_ms is not None:
             left_s = timeouts.total_ms / 1000 - self._call.elapsed_ms() / 1000
@@ -67,7 +67,8 @@ class Relay:
                 max(0.0, left_s), reply.expire, "the stream took too long in all"
             )
         try:
-            caller.write(answer.stream_head(plane, caller, self._call))
+            if not self._is_deaf:
+                caller.write(answer.stream_head(plane, caller, self._call))
             self._pass_on(self._streaming.head)
             if not self._is_recorded:
                 reply.sink = self.receive
@@ -83,7 +84,7 @@ class Relay:
             await self._over
         finally:
             plane.relays.discard(self)
-            caller.on_gone = caller.on_resume = None
+            caller.on_gone = caller.on_cut = caller.on_resume = None
             if self._total is not None:
                 self._total.cancel()
 
@@ -93,9 +94,14 @@ class Relay:
             self._pass_on(self._streaming.translator.feed(chunk))
 
     def client_gone(self) -> None:
-        """Upstream is closed at once; what was seen so far is recorded."""
-        self._call.is_gone = True
-        self._end("client_closed", 200, None)
+        """Upstream is closed at once and what was seen so far is recorded, unless the provider's answers are read to their end."""
+        if self._is_recorded:
+            return
+        self._call.is_gone = self._is_deaf = True
+        if runs_on(self._plane, self._call):
+            self._reply.resume()
+        else:
+            self._end("client_closed", 200, None)
 
     def cut(self) -> None:
         """Our own shutdown can't wait any longer."""
@@ -119,8 +125,19 @@ class Relay:
         note(self._plane, self._call, target, seen(self._call, translator))
 
     def _write(self, data: bytes) -> None:
-        if data:
+        if data and self._kept is not None:
+            self._keep(data)
+        if data and not self._is_deaf:
             self._caller.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def _keep(self, data: bytes) -> None:
+        """For the Idempotency-Key; an answer that is too large is not kept."""
+        assert self._kept is not None
+        assert self._replay is not None
+        self._kept.append(data)
+        self._kept_size += len(data)
+        if self._kept_size > self._replay.max_size:
+            self._kept = None
 
     def _upstream_ended(self) -> None:
         if self._is_recorded:
@@ -159,7 +176,10 @@ class Relay:
         self._is_recorded = True
         call, streaming, plane = self._call, self._streaming, self._plane
         translator, target = streaming.translator, streaming.target
-        call.status = status
+        is_whole = reason == "complete"
+        if self._is_deaf and reason != "drained":
+            reason = "client_closed"
+        call.status = status if self._has_begun else 499
         call.finish = translator.finish
         call.error_code = "client_closed" if reason == "client_closed" else call.error_code
         if call.attempts:
@@ -167,32 +187,36 @@ class Relay:
         call.upstream_ns += max(0, time.perf_counter_ns() - call.first_byte_ns) if call.first_byte_ns else 0
         meter(call, target, translator.usage, translator.tokens_seen, is_partial=translator.usage_is_partial)
         finish(plane, call, reason)
-        if reason in ("client_closed", "drained"):
+        if not is_whole and reason in ("client_closed", "drained"):
             plane.health.abandon(target)
         else:
             plane.health.leave(target, failure, call.elapsed_ms(), time.monotonic())
         self._reply.sink = _ignore
         self._reply.on_end = None
-        if reason != "complete":
+        if not is_whole:
             self._reply.abort()
-        if last is None:
-            self._over.set_result(None)
-        elif plane.durable:
-            self._giving = asyncio.create_task(self._last_when_synced(last), name="last bytes")
+        if self._replay is not None or (plane.durable and last is not None):
+            self._giving = asyncio.create_task(self._give_later(last, is_whole), name="last bytes")
         else:
             self._give_last(last)
 
-    async def _last_when_synced(self, last: bytes) -> None:
-        try:
-            await self._plane.journal.synced()
-        except OSError:
-            self._plane.metrics.count("journal_errors")
+    async def _give_later(self, last: bytes | None, is_whole: bool) -> None:
+        """The last bytes wait for the disk, and for the answer to be kept for its Idempotency-Key."""
+        if self._plane.durable:
+            await synced_anyhow(self._plane)
+        if self._replay is not None:
+            kept, self._kept = self._kept, None
+            if is_whole and kept is not None:
+                await self._replay.finish(200, answer.EVENT_STREAM, b"".join([*kept, last or b""]))
+            else:
+                await self._replay.abandon()
         self._give_last(last)
 
-    def _give_last(self, last: bytes) -> None:
-        self._write(last)
-        if self._chunked:
-            self._caller.write(answer.LAST_CHUNK)
+    def _give_last(self, last: bytes | None) -> None:
+        if last is not None and not self._is_deaf:
+            self._write(last)
+            if self._chunked:
+                self._caller.write(answer.LAST_CHUNK)
         if not self._over.done():
             self._over.set_result(None)
 

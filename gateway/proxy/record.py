@@ -145,3 +145,13 @@ def to_final(call: Call, end_reason: EndReason, latency_ms: float, overhead_ms: 
         tags=call.tags,
         details=details or None,
     )
+
+
+async def synced_anyhow(plane: Plane) -> None:
+    """The final onto the disk. When that fails the answer is given all the same, since the provider has been paid: the record stands in
+    the file as it does without `power`, and the next call is refused before it begins."""
+    try:
+        await plane.journal.synced()
+    except OSError as error:
+        plane.metrics.count("journal_errors")
+        log.error("a final record may not survive a power cut: %s", error.strerror)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 
@@ -13,14 +14,18 @@ from gateway.proxy.body import Asked, parse, read
 from gateway.proxy.call import Call, Caller, Plane, Replay
 from gateway.proxy.check import check, read_ceiling
 from gateway.proxy.choose import Route, choose, read_tier
-from gateway.proxy.exchange import ClientGone, Whole, exchange
+from gateway.proxy.exchange import ClientGone, Streaming, exchange
 from gateway.proxy.forward import Relay
+from gateway.proxy.leave import runs_on
 from gateway.proxy.meter import answer_tokens, meter
-from gateway.proxy.record import finish, intend
+from gateway.proxy.record import finish, intend, synced_anyhow
 from gateway.records import EndReason
 
 log = logging.getLogger(__name__)
 
+DRAINING = errors.Unavailable(
+    "The gateway is shutting down and could not wait for this answer.", code="draining", retry_after_s=1
+)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{1,128})?")
 _TAG = re.compile(r"[^\s,=\x00-\x1f\x7f]{1,64}(=[^,\x00-\x1f\x7f]{0,128})?")
 
@@ -41,27 +46,29 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
             _answer_stored(plane, caller, call, replay.stored)
             return
         try:
-            answered = await _answer(plane, caller, call, route, asked)
+            await _answer(plane, caller, call, route, asked, replay)
         except BaseException:
             if replay is not None:
                 await replay.abandon()
             raise
-        if replay is not None:
-            await _keep(replay, call, answered)
     except errors.Refusal as refusal:
         _refuse(plane, caller, call, refusal)
     except (ClientGone, ConnectionError):
-        _gone(plane, call)
+        _gone(plane, caller, call)
     except Exception:
         log.exception("a call ended in a defect of the gateway")
         _refuse(plane, caller, call, errors.Refusal("The gateway has a defect; its log says more."))
+    finally:
+        if call.runs_on:
+            plane.running_on -= 1
 
 
-async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked: Asked) -> bytes | None:
-    """From the hold to the client's last byte. The whole answer's body, or None for a stream."""
+async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked: Asked, replay: Replay | None) -> None:
+    """From the hold to the client's last byte."""
     assert call.project is not None
     assert call.key is not None
-    caller.on_gone = lambda: _abort(call)
+    caller.on_gone = functools.partial(_left, plane, call)
+    caller.on_cut = functools.partial(_cut, call)
     ceiling = _ceiling(caller)
     call.hold = await check(plane.limits, plane.holder.catalog, call, call.project, call.key, route, asked, ceiling)
     intend(plane, call, route)
@@ -71,16 +78,19 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
     if call.hold is not None and asked.max_tokens is None and call.endpoint == "chat":
         cap = plane.holder.catalog.settings.default_max_output_tokens
     outcome = await exchange(plane, call, route, asked, cap)
-    if isinstance(outcome, Whole):
-        call.status = 200
-        meter(call, outcome.target, outcome.answer.usage, answer_tokens(outcome.answer))
-        finish(plane, call, "complete")
-        if plane.durable:
-            await _synced(plane)
-        caller.write(answer.whole(plane, caller, call, 200, outcome.answer.body, [answer.JSON]))
-        return outcome.answer.body
-    await Relay(plane, caller, call, outcome).run()
-    return None
+    if isinstance(outcome, Streaming):
+        await Relay(plane, caller, call, outcome, replay).run()
+        return
+    meter(call, outcome.target, outcome.answer.usage, answer_tokens(outcome.answer))
+    call.status = 200
+    if call.is_gone:
+        call.status, call.error_code = 499, "client_closed"
+    finish(plane, call, "client_closed" if call.is_gone else "complete")
+    if plane.durable:
+        await synced_anyhow(plane)
+    if replay is not None:
+        await replay.finish(200, "application/json", outcome.answer.body)
+    caller.write(answer.whole(plane, caller, call, 200, outcome.answer.body, [answer.JSON]))
 
 
 def _route(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
@@ -134,8 +144,10 @@ async def _replay(plane: Plane, caller: Caller, call: Call, body: bytes) -> Repl
 
 
 def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, str, bytes]) -> None:
+    """The answer that this Idempotency-Key has had: it was paid for then."""
     status, content_type, body = stored
     call.status = status
+    call.cost_nusd = 0
     finish(plane, call, "replayed")
     caller.write(
         answer.whole(
@@ -147,13 +159,6 @@ def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, 
             [f"Content-Type: {content_type}\r\n".encode(), b"x-optyx-replayed: true\r\n"],
         )
     )
-
-
-async def _keep(replay: Replay, call: Call, answered: bytes | None) -> None:
-    if answered is not None:
-        await replay.finish(200, "application/json", answered)
-    else:
-        await replay.abandon()
 
 
 async def _synced(plane: Plane) -> None:
@@ -185,16 +190,26 @@ def _refuse(plane: Plane, caller: Caller, call: Call, refusal: errors.Refusal) -
     caller.write(answer.whole(plane, caller, call, refusal.status, errors.body(refusal), answer.error_extra(refusal)))
 
 
-def _abort(call: Call) -> None:
+def _left(plane: Plane, call: Call) -> None:
     call.is_gone = True
+    if call.reply is not None and not runs_on(plane, call):
+        call.reply.abort()
+
+
+def _cut(call: Call) -> None:
+    """Our own shutdown can't wait any longer."""
+    call.is_cut = call.is_gone = True
     if call.reply is not None:
         call.reply.abort()
 
 
-def _gone(plane: Plane, call: Call) -> None:
-    """The client left before it was sent anything. Whoever was asked may bill it: what is known is an estimate of the prompt."""
-    call.status, call.error_code = 499, "client_closed"
+def _gone(plane: Plane, caller: Caller, call: Call) -> None:
+    """The client left before it was sent anything, or we go. Whoever was asked may bill it: what is known is an estimate of the prompt."""
+    call.status, call.error_code = (503, "draining") if call.is_cut else (499, "client_closed")
     if call.target is not None:
         call.answered_by = (call.target.provider.name, call.target.model.id)
         meter(call, call.target, None, 0)
-    finish(plane, call, "client_closed")
+    finish(plane, call, "drained" if call.is_cut else "client_closed")
+    if call.is_cut:
+        caller.keep_alive = False
+        caller.write(answer.whole(plane, caller, call, 503, errors.body(DRAINING), answer.error_extra(DRAINING)))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+ALIVE = """
+UPDATE workers SET heartbeat_at = now() WHERE id = $1 AND heartbeat_at < now() - interval '10 seconds'
+"""
+"""A claim is worth as much as its worker is alive: after an outage the claim must not come before the heartbeat."""
+
 CLAIM = """
-INSERT INTO idempotency AS i (key_id, idempotency_key, body_digest, state, worker_id, request_id, expires_at)
-VALUES ($1, $2, $3, 'in_progress', $4, $5, now() + interval '24 hours')
+INSERT INTO idempotency AS i (key_id, idempotency_key, worker_id, body_digest, request_id, state, expires_at)
+VALUES ($1, $2, $3, $4, $5, 'in_progress', now() + interval '24 hours')
 ON CONFLICT (key_id, idempotency_key) DO UPDATE SET body_digest = excluded.body_digest, state = 'in_progress', status = NULL,
     headers = NULL, answer = NULL, worker_id = excluded.worker_id, request_id = excluded.request_id, created_at = now(),
     expires_at = excluded.expires_at
@@ -16,8 +21,8 @@ RETURNING 1
 LOOK = "SELECT body_digest, state, status, headers::text, answer FROM idempotency WHERE key_id = $1 AND idempotency_key = $2"
 
 KEEP = """
-UPDATE idempotency SET state = 'done', status = $3, headers = $4::jsonb, answer = $5
-WHERE key_id = $1 AND idempotency_key = $2 AND worker_id = $6
+UPDATE idempotency SET state = 'done', status = $4, headers = $5::jsonb, answer = $6
+WHERE key_id = $1 AND idempotency_key = $2 AND worker_id = $3 AND state = 'in_progress'
 """
 
 ABANDON = """

@@ -38,9 +38,11 @@ async def connect(url: Secret, name: str, command_timeout_s: float = COMMAND_TIM
     )
 
 
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
-               asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.DatabaseDroppedError, asyncpg.TooManyConnectionsError,
-               asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError,
-               asyncpg.InternalClientError)  # fmt: skip
-"""What is raised when the database is away or lets nobody in (it is being restored, its password was changed), and not when a statement is
-wrong."""
+UNREACHABLE = (
+    OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
+    asyncpg.InsufficientResourcesError,  # connections, disk, memory
+    asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
+)  # fmt: skip
+"""What is raised when the database is away, and not when a statement is wrong."""
