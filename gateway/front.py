@@ -21,6 +21,7 @@ from gateway import errors, ids
 from gateway.config import Config
 from gateway.proxy.body import too_large
 from gateway.proxy.call import Caller
+from gateway.responses import error_response
 
 log = logging.getLogger(__name__)
 
@@ -312,12 +313,6 @@ class AiohttpCaller:
 
 def mostly_framing() -> errors.BadRequest:
     return errors.BadRequest("The body is mostly framing: a chunk extension or a trailer of many kilobytes.")
-
-
-def error_response(refusal: errors.Refusal) -> web.Response:
-    """A refusal outside of a call, as aiohttp sends it."""
-    headers = {"Server": "optyx", **errors.headers(refusal)}
-    return web.Response(body=errors.body(refusal), status=refusal.status, headers=headers)
 
 
 def _closing(refusal: errors.Refusal) -> web.Response:

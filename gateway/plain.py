@@ -12,11 +12,11 @@ from aiohttp.typedefs import Handler
 
 from gateway import errors, exposition, ids
 from gateway.catalog import Key, Model, Project
-from gateway.front import error_response
 from gateway.proxy.answer import EXPOSED
 from gateway.proxy.authenticate import authenticate
 from gateway.proxy.call import Plane
 from gateway.proxy.choose import is_allowed
+from gateway.responses import error_response
 
 Readiness = Callable[[], tuple[bool, dict[str, str]]]
 PLANE = web.AppKey("plane", Plane)
