@@ -1,7 +1,8 @@
 """Every way to say no, and the one body they share.
 
-    Refusal
-    ├─ BadRequest 400          invalid_json · invalid_request · unsupported_parameter · duplicate_key
+    Refusal 500                internal_error (a defect of ours; its log says more)
+    ├─ BadRequest 400          invalid_json · invalid_request · unsupported_parameter · duplicate_key · max_cost_exceeded ·
+    │                          filter_too_slow (admin) · request_timeout (408: a body that comes too slowly)
     ├─ InvalidApiKey 401       invalid_api_key
     ├─ InvalidAdminToken 401   invalid_admin_token
     ├─ Forbidden 403           model_not_allowed · forbidden (admin: the role lacks the right)

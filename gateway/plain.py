@@ -51,7 +51,9 @@ async def ready(request: web.Request) -> web.Response:
     is_able, components = request.app[READINESS]()
     draining = request.app[PLANE].is_draining
     if draining or not is_able:
-        return _json({"status": "draining" if draining else "unavailable", "components": components}, 503)
+        response = _json({"status": "draining" if draining else "unavailable", "components": components}, 503)
+        response.headers["Retry-After"] = "1"
+        return response
     well = all(state == "ok" for state in components.values())
     return _json({"status": "ready" if well else "degraded", "components": components})
 
@@ -90,7 +92,10 @@ async def _callable_models(request: web.Request, also: str | None = None) -> dic
         if usable:
             names[tier] = _entry(tier, 0, "optyx")
     for name, entry in catalog.models.items():
-        if name not in (entry.id, also) or not _is_offered(entry):
+        is_main_name = (
+            name == entry.id or catalog.models[entry.id] is not entry
+        )  # a second provider's has only its full name
+        if not (is_main_name or name == also) or not _is_offered(entry):
             continue
         if found is None or is_allowed(entry, found[1], found[0]):
             names[name] = _entry(name, entry.created, entry.provider.name)

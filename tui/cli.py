@@ -10,19 +10,35 @@ COMMANDS = {
     "serve": ("tui.commands.server", "serve"),
     "migrate": ("tui.commands.database", "migrate"),
     "seed": ("tui.commands.database", "seed"),
+    "doctor": ("tui.commands.doctor", "doctor"),
     "ctx": ("tui.commands.contexts", "ctx"),
     "login": ("tui.commands.contexts", "login"),
     "logout": ("tui.commands.contexts", "logout"),
     "whoami": ("tui.commands.contexts", "whoami"),
     "projects": ("tui.commands.projects", "projects"),
     "keys": ("tui.commands.keys", "keys"),
+    "models": ("tui.commands.models", "models"),
+    "prices": ("tui.commands.models", "prices"),
+    "tiers": ("tui.commands.tiers", "tiers"),
+    "providers": ("tui.commands.providers", "providers"),
+    "settings": ("tui.commands.settings", "settings"),
+    "limits": ("tui.commands.limits", "limits"),
+    "usage": ("tui.commands.money", "usage"),
+    "billing": ("tui.commands.billing", "billing"),
+    "reprice": ("tui.commands.money", "reprice"),
+    "users": ("tui.commands.people", "users"),
+    "tokens": ("tui.commands.people", "tokens"),
+    "undo": ("tui.commands.people", "undo"),
     "logs": ("tui.commands.logs", "logs"),
     "audit": ("tui.commands.audit", "audit"),
     "version": ("tui.commands.about", "version"),
 }
 """Name to module and the Typer app in it, in the order of `optyx --help`."""
 
-DEFAULTS = {"projects": "list", "keys": "list", "ctx": "list", "logs": "list", "audit": "check"}
+DEFAULTS = {
+    "ctx": "list", "projects": "list", "keys": "list", "models": "list", "prices": "list", "tiers": "list", "providers": "list",
+    "settings": "get", "limits": "list", "billing": "accounts", "users": "list", "tokens": "list", "logs": "list", "audit": "check",
+}  # fmt: skip
 """What a noun means when it stands alone."""
 
 

@@ -23,8 +23,8 @@ def check_way(form: str, out_file: str) -> None:
         raise Fault(f"{out_file} exists already: no key was made", code="file_exists", hint="name a new file")
 
 
-def hand_over(run: Invocation, made: dict[str, Any], out_file: str, copy: bool, form: str) -> None:
-    """Raises Fault (exit 1), after disabling the key, when its secret could not be handed over."""
+def hand_over(run: Invocation, made: dict[str, Any], out_file: str, copy: bool, form: str, kind: str = "keys") -> None:
+    """`kind`: keys or tokens. Raises Fault (exit 1), after taking the key back, when its secret could not be handed over."""
     secret = str(made.get("key") or "")
     if not secret:
         raise Fault(
@@ -36,7 +36,7 @@ def hand_over(run: Invocation, made: dict[str, Any], out_file: str, copy: bool, 
     try:
         _hand(run, made, secret, out_file, copy, form)
     except (OSError, ValueError) as error:
-        _take_back(run, made, error)
+        _take_back(run, made, error, kind)
 
 
 def _hand(run: Invocation, made: dict[str, Any], secret: str, out_file: str, copy: bool, form: str) -> None:
@@ -108,12 +108,15 @@ def _frame(run: Invocation, made: dict[str, Any], secret: str) -> None:
     )
 
 
-def _take_back(run: Invocation, made: dict[str, Any], error: Exception) -> None:
+def _take_back(run: Invocation, made: dict[str, Any], error: Exception, kind: str) -> None:
     reason = "the reader closed the pipe" if isinstance(error, BrokenPipeError) else str(error)
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter's last flush would fail again
     try:
-        run.change("POST", path_of("keys", str(made["id"]), "disable"))
+        if kind == "keys":
+            run.change("POST", path_of("keys", str(made["id"]), "disable"))
+        else:
+            run.change("DELETE", path_of(kind, str(made["id"])))
     except Fault as fault:
         raise Fault(
             f"the new key {made['name']} could not be handed over ({reason}), and could not be disabled: {fault.message}",

@@ -34,6 +34,7 @@ from gateway.admin import (
     session,
     settings,
     trail,
+    usage,
 )
 from gateway.admin import schema as s
 from gateway.admin.dispatch import Route
@@ -143,4 +144,6 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/logs/tail", handler=following.tail, role="viewer", query=following.TailQuery, answer=None, db="none",
           summary="Follow the log: server-sent events"),
     Route(method="GET", path="/logs/{request_id}", handler=logs.detail, role="viewer", answer=s.LogDetail, summary="One call, by either of its ids"),
+    Route(method="GET", path="/usage", handler=usage.report, role="viewer", query=usage.UsageQuery, answer=s.Usage,
+          summary="Calls, tokens and money by project, key, model, time …"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from gateway import errors
 from gateway.ledger import usd
-from gateway.proxy.call import Call, Caller, Plane
+from gateway.proxy.call import NOT_TRIED, Call, Caller, Plane
 
 RELAYED = ("openai-processing-ms", "openai-version")
 """All that is relayed of a provider's headers. Its request id, rate limits and cookies are between the provider and us."""
@@ -67,7 +67,10 @@ def call_headers(call: Call) -> list[bytes]:
 
 def asked_last(call: Call) -> tuple[str, str] | None:
     """Who said no last, when nobody answered; None when no provider was asked."""
-    return None if call.target is None else (call.target.model.provider.name, call.target.model.id)
+    for attempt in reversed(call.attempts):
+        if attempt.failure not in NOT_TRIED:
+            return attempt.provider, attempt.model
+    return None
 
 
 def relayed(headers: Mapping[str, str]) -> bytes:

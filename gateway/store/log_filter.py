@@ -129,12 +129,13 @@ async def resolve(connection: Connection, wanted: Filter) -> Filter:
     """The same filter with the names of projects and keys as ids."""
     conditions = []
     for one in wanted.conditions:
-        terms = [await _resolve(connection, term) for term in one.terms]
+        terms = [await resolve_term(connection, term) for term in one.terms]
         conditions.append(Condition(tuple(terms), one.negated))
     return Filter(tuple(conditions), wanted.since, wanted.until)
 
 
-async def _resolve(connection: Connection, term: Term) -> Term:
+async def resolve_term(connection: Connection, term: Term) -> Term:
+    """One value: the name of a project or key as its id (`in` with all of them where it is not one)."""
     if term.field == "word":
         how = "regex" if term.op == "regex" else "word"
         return msgspec.structs.replace(

@@ -45,4 +45,5 @@ UNREACHABLE = (
     asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, in the middle of a failover
 )  # fmt: skip
-"""What is raised when the database is away, and not when a statement is wrong."""
+"""What is raised when the database is away or lets nobody in (it is being restored, its password was changed), and not when a statement is
+wrong."""

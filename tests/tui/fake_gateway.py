@@ -65,6 +65,7 @@ class FakeGateway:
         self.tail_open = threading.Event()
         self.cut = threading.Event()
         self.tail_began = 0.0
+        self.test_steps: dict[str, list[tuple[str, str, str]]] = {}
 
     def reset(self) -> None:
         self.projects = [] if self.empty else seeded.projects()
@@ -426,6 +427,9 @@ def undo(h: Handler, audit_id: str) -> Any:
 
 
 def test_provider(h: Handler, name: str) -> Any:
+    if name in h.fake.test_steps:
+        told = [s.Step(name=step, state=state, detail=detail) for step, state, detail in h.fake.test_steps[name]]
+        return s.ProviderTest(steps=told, ok=all(one.state == "ok" for one in told))
     failing = name == "groq"
     steps = [("dns", 3.0, "ok"), ("tcp", 6.0, "ok"), ("tls", 14.0, "ok"), ("auth", 41.0, "ok"), ("models", 38.0, "ok")]
     done = [
@@ -500,6 +504,13 @@ def raised(h: Handler, budget_id: str) -> Any:
     return {"audit_id": h.fake.record("budget.raise", "budget", budget_id, {}, h.body)}
 
 
+def audit_one(h: Handler, ident: str) -> Any:
+    found = [one for one in h.fake.audit if one.id == ident]
+    if not found:
+        h.refuse(404, "not_found", "There is no such entry.")
+    return found[0] if found else None
+
+
 def models_of_key(h: Handler) -> Any:
     return {"data": [{"id": one.id, "object": "model"} for one in seeded.models()]}
 
@@ -544,7 +555,10 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{P}/tiers", lambda h: {"data": seeded.TIERS}),
     ("GET", f"{P}/audit", lambda h: {"data": h.fake.audit, "next": None}),
     ("GET", f"{P}/audit/verify", lambda h: s.Chain(ok=True, entries=18_402, head="9f2c04a1")),
+    ("GET", f"{P}/audit/([^/]+)", audit_one),
     ("POST", f"{P}/undo/([^/]+)", undo),
+    ("GET", "/health", lambda h: {"status": "ok", "service": "optyx-gateway", "version": "0.1.0"}),
+    ("GET", "/health/ready", lambda h: {"status": "ready", "components": {"database": "ok"}}),
     ("GET", "/v1/models", models_of_key),
     ("POST", "/v1/chat/completions", lambda h: None),
 ]  # fmt: skip

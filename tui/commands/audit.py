@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from tui.columns import Column, ago, number, state
-from tui.faults import FINDINGS, Fault
-from tui.invocation import Invocation, current
+from tui.faults import FINDINGS
+from tui.invocation import Invocation, current, path_of
 
 audit = typer.Typer(no_args_is_help=True, help="Alone: do the books add up? And the trail of who changed what.")
 
@@ -78,11 +78,7 @@ def list_entries(words: Filter = None, since: Since = "", until: Annotated[str, 
 def get(entry: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """One entry: what it was before, and after."""
     run = current()
-    for one in run.every("/audit"):
-        if one["id"] == entry:
-            run.show(one, DETAIL)
-            return
-    raise Fault(f"there is no entry {entry}", exit=5, code="not_found", hint="optyx audit list")
+    run.show(run.get(path_of("audit", entry)), DETAIL)
 
 
 @audit.command("tail")

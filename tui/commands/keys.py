@@ -120,7 +120,7 @@ def whois(
 ) -> None:
     """Whose key begins like this. Never give the whole secret."""
     run = current()
-    if len(prefix.removeprefix("sk-optyx-")) > 24:
+    if "-" in prefix.removeprefix("sk-optyx-"):
         raise usage("that is a whole key: revoke it if it leaked, and give only its prefix", "sk-optyx-XXXXXXXX")
     run.show(found(run, prefix), DETAIL)
 

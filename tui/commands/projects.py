@@ -8,7 +8,6 @@ import typer
 
 from tui import figures
 from tui.columns import Column, ago, models, money, number, state
-from tui.faults import Fault
 from tui.invocation import Invocation, current, path_of
 
 projects = typer.Typer(no_args_is_help=True, help="Who has keys, settings, limits and a bill of their own.")
@@ -81,14 +80,16 @@ def create(
     from tui.commands.limits import body_of
 
     run = current()
-    try:
-        made = run.change("POST", "/projects", {"name": name, **({"slug": slug} if slug else {})}).body
-    except Fault as fault:
-        if not (if_not_exists and fault.status == 409):
-            raise
-        made = next(one for one in run.every("/projects") if slug == one["slug"] or name in (one["name"], one["slug"]))
-        run.done(f"{made['slug']} was there already.")
+    there = (
+        [one for one in run.every("/projects") if slug == one["slug"] or name in (one["name"], one["slug"])]
+        if if_not_exists
+        else []
+    )
+    if there:
+        made = there[0]
+        run.done(f"{made['slug']} is there already.")
     else:
+        made = run.change("POST", "/projects", {"name": name, **({"slug": slug} if slug else {})}).body
         run.done(f"Created {made['slug']}.")
         _set_up(run, made["slug"], default_tier, allow, body_of(rpm, tpm, concurrency, budget))
     if with_key:

@@ -1,0 +1,133 @@
+"""Usage adds up: to the nano-dollar, in every zone, over days of 23, 24 and 25 hours."""
+
+import random
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.admin.rows import final, write
+
+START = datetime(2026, 10, 20, tzinfo=UTC)
+
+
+async def random_calls(gateway, seed, count=700):
+    """Ten days around the nights in which Europe and Lord Howe change their clocks."""
+    dice = random.Random(seed)
+    second = await gateway.db.fetchval(
+        "INSERT INTO projects (id, org_id, slug, name) VALUES ('prj_two', $1, 'two', 'Two') RETURNING id",
+        gateway.org_id,
+    )
+    calls = []
+    for _ in range(count):
+        cost = dice.choice([None, dice.randrange(0, 10**12), 1])
+        calls.append(
+            final(
+                created_at=(START + timedelta(seconds=dice.uniform(0, 10 * 86400))).timestamp(),
+                project_id=dice.choice([gateway.project_id, second]), key_id=dice.choice(["key_1", "key_2", "key_3"]), cost_nusd=cost,
+                provider=dice.choice(["openai", "google", None]), model=dice.choice(["gpt-6", "gemini-4", None]),
+                tier=dice.choice(["fast", "smart", None]), user=dice.choice(["anna", None]), endpoint=dice.choice(["chat", "embeddings"]),
+                status=dice.choice([200, 200, 429, 502]), total_tokens=dice.choice([None, 10]), prompt_tokens=dice.randrange(10**9),
+                tags=dice.choice([None, ["env=prod"], ["env=dev", "x"], ["x"]]),
+            )
+        )  # fmt: skip
+    return await write(gateway.db, *calls)
+
+
+def added(calls):
+    return {
+        "requests": len(calls),
+        "errors": sum(call.status >= 400 for call in calls),
+        "prompt_tokens": sum(call.prompt_tokens for call in calls),
+        "completion_tokens": sum(call.completion_tokens for call in calls),
+        "cached_tokens": sum(call.cached_tokens for call in calls),
+        "cost_nusd": sum(call.cost_nusd or 0 for call in calls),
+        "unpriced_calls": sum(call.cost_nusd is None and bool(call.total_tokens) for call in calls),
+    }
+
+
+def without_names(row):
+    return {name: value for name, value in row.items() if name not in ("group", "group_id")}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns"])
+async def test_every_grouping_adds_up_in_every_zone(gateway, zone):
+    calls = await random_calls(gateway, zone)
+    here = ZoneInfo(zone)
+    for since, until in (
+        ("2026-10-21", "2026-10-28"),
+        ("2026-10-22T03:17:00Z", "2026-10-26T21:44:30Z"),
+        ("2026-10-24T01:05:00Z", "2026-10-24T01:55:00Z"),
+    ):
+        low, high = (moment(text, here) for text in (since, until))
+        inside = [call for call in calls if low <= call.created_at < high]
+        for by in (
+            "project",
+            "key",
+            "model",
+            "provider",
+            "tier",
+            "user",
+            "tag",
+            "tag:env",
+            "endpoint",
+            "hour",
+            "day",
+            "month",
+        ):
+            told = (
+                await gateway.admin("GET", f"/usage?group_by={by}&since={since}&until={until}&timezone={zone}")
+            ).json
+            assert told["timezone"] == zone
+            assert without_names(told["total"]) == added(inside), (by, since)
+            for name in added([]):
+                assert sum(row[name] for row in told["data"]) == told["total"][name], (by, name)
+            if by == "day":
+                days = defaultdict(list)
+                for call in inside:
+                    days[str(datetime.fromtimestamp(call.created_at, here).date())].append(call)
+                assert {row["group"]: without_names(row) for row in told["data"]} == {
+                    day: added(of) for day, of in days.items()
+                }
+
+
+def moment(text, zone):
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).timestamp()
+
+
+async def test_a_report_is_of_one_project_or_key(gateway):
+    calls = await random_calls(gateway, 1, 100)
+    wanted = [call for call in calls if call.project_id == "prj_two"]
+    told = (await gateway.admin("GET", "/usage?group_by=model&since=2026-10-01&project=two")).json
+    assert without_names(told["total"]) == added(wanted)
+    told = (await gateway.admin("GET", "/usage?since=2026-10-01&until=2026-11-15")).json
+    assert {row["group"] for row in told["data"]} == {"default", "two"}
+    assert {row["group_id"] for row in told["data"]} == {gateway.project_id, "prj_two"}
+    costs = [row["cost_nusd"] for row in told["data"]]
+    assert costs == sorted(costs, reverse=True)
+
+
+async def test_the_orgs_zone_is_the_reports(gateway):
+    await gateway.db.execute("UPDATE orgs SET timezone = 'Europe/Berlin'")
+    told = (await gateway.admin("GET", "/usage?group_by=day")).json
+    assert told["timezone"] == "Europe/Berlin"
+    since = datetime.fromisoformat(told["since"]).astimezone(ZoneInfo("Europe/Berlin"))
+    assert (since.day, since.hour, since.minute) == (1, 0, 0)
+    assert told["data"] == []
+    assert told["total"]["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("group_by=colour", "project, key"), ("group_by=model:x", "tag:NAME"), ("timezone=Mars/Base", "Mars/Base"),
+        ("since=whenever", "since=whenever"),
+        ("since=2026-11-02&until=2026-11-01", "later"), ("project=nobody", "nobody"),
+    ],
+)  # fmt: skip
+async def test_what_is_asked_wrongly_is_told(gateway, query, says):
+    answered = await gateway.admin("GET", f"/usage?{query}")
+    assert answered.status in (400, 404)
+    assert says in answered.json["error"]["message"]

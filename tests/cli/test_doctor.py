@@ -1,0 +1,279 @@
+"""`optyx doctor`: each fault is planted for real and found with its fix; a sound machine has no findings."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.line import Ran, optyx, process
+from tests.conftest import free_port
+from tui import contexts
+from tui.checks import local
+
+
+def found(ran: Ran) -> dict[str, dict[str, Any]]:
+    """The problems by check, each with what, why and fix."""
+    problems = {one["check"]: one for one in ran.json["checks"] if one["state"] == "problem"}
+    assert all(one["what"] and one["why"] and one["fix"] for one in problems.values())
+    assert ran.json["findings"] == sum(one["state"] == "problem" for one in ran.json["checks"])
+    assert ran.status == (9 if problems else 0)
+    return problems
+
+
+@pytest.fixture
+def sound(monkeypatch):
+    """No gateway, and nothing wrong: a provider's key, a free port."""
+    monkeypatch.setenv("GATEWAY_PORT", str(free_port()))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-upstream")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def doctor(*groups: str) -> Ran:
+    return optyx("doctor", "-o", "json", "--only", ",".join(groups or ("local", "gateway")))
+
+
+def test_a_sound_machine_has_no_findings(sound):
+    assert found(doctor()) == {}
+    ran = optyx("doctor", "--only", "local,gateway")
+    assert ran.status == 0
+    assert "Nothing is wrong." in ran.err
+
+
+def test_no_provider_key(sound, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert "OPENAI_API_KEY" in found(doctor("gateway"))["providers"]["fix"]
+
+
+def test_a_bad_variable(sound, monkeypatch):
+    monkeypatch.setenv("OPTYX_DURABILITY", "hope")
+    assert "OPTYX_DURABILITY" in found(doctor("local"))["environment"]["what"]
+
+
+def test_postgres_away(sound, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://optyx:hunter2@127.0.0.1:{free_port()}/optyx")
+    ran = doctor("gateway")
+    assert "can't be reached" in found(ran)["postgres"]["what"]
+    assert "hunter2" not in ran.out
+
+
+def test_postgres_too_old(sound, monkeypatch):
+    with old_postgres() as port:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://optyx@127.0.0.1:{port}/optyx?gssencmode=disable")
+        assert "too old: 14" in found(doctor("gateway"))["postgres"]["what"]
+
+
+def test_a_schema_that_is_behind(sound, monkeypatch, empty_database_url):
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    assert found(doctor("gateway"))["schema"]["fix"] == "optyx migrate up"
+
+
+def test_a_schema_that_is_whole(sound, monkeypatch, database_url):
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert found(doctor("gateway")) == {}
+
+
+def test_redis_away_and_there(sound, monkeypatch, valkey_url):
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    assert "can't be reached" in found(doctor("gateway"))["redis"]["what"]
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    assert found(doctor("gateway")) == {}
+
+
+def test_the_port_is_taken(sound, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("GATEWAY_PORT", str(port))
+        other.settimeout(5)
+        closing = threading.Thread(target=lambda: other.accept()[0].close())
+        closing.start()
+        assert "GATEWAY_PORT" in found(doctor("gateway"))["port"]["fix"]
+        closing.join()
+
+
+def test_a_home_that_can_not_be_written(sound, monkeypatch):
+    monkeypatch.setenv("OPTYX_HOME", "/proc/optyx")
+    assert "can't be written" in found(doctor("local"))["home"]["what"]
+
+
+@pytest.mark.parametrize(("free", "word"), [(10 << 20, "full"), (500 << 20, "nearly full")])
+def test_a_full_disk(tmp_path, free, word):
+    [one] = local.disk(tmp_path, free)
+    assert one.state == "problem"
+    assert f"is {word}:" in one.what
+
+
+def test_the_fullness_is_that_of_the_home(sound, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20})())
+    assert "1 MiB" in found(doctor("local"))["disk"]["what"]
+
+
+def test_open_credentials_are_found_and_closed(sound):
+    home = contexts.home()
+    home.mkdir()
+    path = home / "credentials.json"
+    path.write_text(json.dumps({"gateway_url": f"http://127.0.0.1:{free_port()}", "admin_token": "t"}))
+    path.chmod(0o644)
+    assert found(doctor("local"))["secrets"]["fix"] == f"chmod 600 {path}"
+    ran = optyx("doctor", "--only", "local", "--fix")
+    assert ran.status == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+TMUX = """#!/bin/sh
+case "$3" in escape-time) echo 500;; set-clipboard) echo off;; esac
+"""
+
+
+def test_tmux_s_escape_time_and_clipboard(sound, monkeypatch, tmp_path):
+    tool = tmp_path / "tmux"
+    tool.write_text(TMUX)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+    problems = found(doctor("terminal"))
+    assert "escape-time 10" in problems["tmux escape-time"]["fix"]
+    assert "set-clipboard" in problems["tmux set-clipboard"]["fix"]
+    tool.write_text(TMUX.replace("500", "10").replace("off", "external"))
+    assert not [name for name in found(doctor("terminal")) if name.startswith("tmux")]
+
+
+def test_a_terminal_without_utf8(sound):
+    ran = process("doctor", "--only", "terminal", "-o", "json", env={"PYTHONIOENCODING": "latin-1"})
+    assert "encoding" in found(ran)
+
+
+# With a gateway
+
+
+async def test_a_working_gateway_has_no_findings(live):
+    ran = await live("doctor", "-o", "json", "--only", "net,stream,auth")
+    assert found(ran) == {}
+    assert {one["check"] for one in ran.json["checks"]} >= {"tcp", "round trip", "clock", "token", "events"}
+
+
+def test_no_gateway_at_the_address(sound, monkeypatch):
+    monkeypatch.setenv("OPTYX_GATEWAY_URL", f"http://127.0.0.1:{free_port()}")
+    assert "Nothing answers" in found(doctor("net"))["tcp"]["what"]
+
+
+def test_a_wrong_token(fake, monkeypatch):
+    monkeypatch.setenv("OPTYX_ADMIN_TOKEN", "sk-optyx-admin-wrong")
+    assert "optyx login" in found(doctor("auth"))["token"]["fix"]
+
+
+def test_a_wrong_provider_key(fake):
+    fake.test_steps = {"openai": [("connect", "ok", ""), ("auth", "failed", "401 Incorrect API key provided")]}
+    problems = found(doctor("gateway"))
+    assert "refuses the credential" in problems["provider openai"]["what"]
+    assert "OPENAI_API_KEY" in problems["provider openai"]["fix"]
+
+
+def test_a_gateway_whose_providers_have_no_credential(fake):
+    for provider in fake.providers:
+        provider.credential_state = "missing"
+    assert "No provider key" in found(doctor("gateway"))["providers"]["what"]
+
+
+def test_a_clock_that_is_an_hour_off(fake, monkeypatch):
+    with Proxy(fake.url, date="Mon, 05 Jan 2026 10:00:00 GMT") as url:
+        monkeypatch.setenv("OPTYX_GATEWAY_URL", url)
+        assert "apart" in found(doctor("net"))["clock"]["what"]
+
+
+def test_a_proxy_that_buffers_events(fake, monkeypatch):
+    monkeypatch.setattr("tui.checks.reached.FIRST_BYTES_S", 0.3)
+    with Proxy(fake.url, buffers=True) as url:
+        monkeypatch.setenv("OPTYX_GATEWAY_URL", url)
+        assert "proxy_buffering off" in found(doctor("stream"))["events"]["fix"]
+
+
+class Proxy:
+    """A reverse proxy with a fault: another date, or events held back until the stream ends."""
+
+    def __init__(self, upstream: str, date: str = "", buffers: bool = False) -> None:
+        self.upstream, self.date, self.buffers = upstream, date, buffers
+        self.done = threading.Event()
+
+    def __enter__(self) -> str:
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return proxy.date or super().date_time_string(timestamp)
+
+            def do_GET(self) -> None:
+                if proxy.buffers and self.path.startswith("/admin/v1/logs/tail"):
+                    proxy.done.wait(10)
+                    return
+                import urllib.request
+
+                asked = urllib.request.Request(
+                    proxy.upstream + self.path, headers={"Authorization": self.headers.get("authorization", "")}
+                )
+                with urllib.request.urlopen(asked) as answer:
+                    body = answer.read()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@contextlib.contextmanager
+def old_postgres() -> Iterator[int]:
+    """A server that speaks as much of Postgres' protocol as a client needs to learn that it is version 14."""
+
+    def parameter(name: bytes, value: bytes) -> bytes:
+        text = name + b"\0" + value + b"\0"
+        return b"S" + (len(text) + 4).to_bytes(4, "big") + text
+
+    settings = {
+        b"server_version": b"14.9",
+        b"client_encoding": b"UTF8",
+        b"DateStyle": b"ISO, MDY",
+        b"standard_conforming_strings": b"on",
+    }
+    hello = b"R\0\0\0\x08\0\0\0\0" + b"".join(parameter(*one) for one in settings.items()) + b"Z\0\0\0\x05I"
+
+    def serve(server: socket.socket) -> None:
+        with server.accept()[0] as client:
+            while True:
+                message = client.recv(4096)
+                if not message:
+                    return
+                if message[4:8] == (80877103).to_bytes(4, "big"):  # asks for TLS
+                    client.sendall(b"N")
+                elif message[:1] == b"X":
+                    return
+                else:
+                    client.sendall(hello)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = threading.Thread(target=serve, args=(server,))
+        serving.start()
+        yield server.getsockname()[1]
+        serving.join(5)
