@@ -109,7 +109,10 @@ class Output:
 
     def document(self, value: Any) -> None:
         """What has no table: JSON or YAML."""
-        value = with_dollars(value)
+        self.plain_document(with_dollars(value))
+
+    def plain_document(self, value: Any) -> None:
+        """As it is: what is read back must be what was written."""
         self.write(_yaml(value) if self.format in ("yaml", "table", "wide") else _json(value))
 
     def _selected(self, record: Record) -> Any:
