@@ -24,6 +24,7 @@ from gateway.admin.desk import Desk
 from gateway.admin.routes import ROUTES
 from gateway.admin.tail import Tail
 from gateway.build import Surroundings
+from gateway.capture import Capture
 from gateway.config import Config
 from gateway.front import AiohttpCaller, Server, require_fast_parser
 from gateway.health import Health
@@ -43,7 +44,7 @@ from gateway.proxy.serve import serve
 from gateway.refresh import Refresh
 from gateway.sealing import Sealer, SealError, key_of
 from gateway.secret import Secret
-from gateway.store import workers
+from gateway.store import payloads, workers
 from gateway.store.pool import UNREACHABLE, connect, open_pool
 from gateway.store.writer import PostgresWriter
 from gateway.upstream import Upstream
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 FLUSH_S = 10.0
 HURRIED_S = 1.0
+CAPTURE_FLUSH_S = 2.0
 ADMIN_CONNECTIONS = 4
 ADAPTERS: dict[str, Adapter] = {"openai": openai.ADAPTER, "google": google.ADAPTER, "anthropic": anthropic.ADAPTER}
 CALL_PATHS: dict[str, Endpoint] = {
@@ -108,6 +110,7 @@ class Worker:
                     await workers.read_clock(connection)
             idempotency = PostgresIdempotency(pool, self.id)
             logbook = Logbook(journal, self.config.home / "journal", writer, self.metrics, shares.ingested)
+            capture = Capture(self.sealer, self.metrics, functools.partial(payloads.keep, pool))
             self.plane = Plane(
                 holder=self.refresh,
                 find_key=self.refresh.find_key,
@@ -124,12 +127,14 @@ class Worker:
                 durable=self.config.durability == "power",
                 on_unrecorded=logbook.keep,
                 idempotency=idempotency,
+                capture=capture,
             )
             self.logbook = logbook
             self.backlog = upkeep.Backlog(journal, logbook)
             is_kept = await upkeep.first_days(pool, self.refresh)
             self._start("catalog", self.refresh.run())
             self._start("logbook", logbook.run())
+            self._start("capture", capture.run())
             self._start("shares", shares.run())
             self._start("idempotency", idempotency.run())
             self._start("heartbeat", self._beat(pool))
@@ -148,6 +153,7 @@ class Worker:
             await self._stop_tasks()
             if not await logbook.flush(HURRIED_S if self.hurry.is_set() else FLUSH_S):
                 log.warning("records are left in the journal; the next worker carries them over")
+            await capture.flush(CAPTURE_FLUSH_S)
             await shares.close()
             with contextlib.suppress(*UNREACHABLE):
                 await asyncio.wait_for(workers.stopped(pool, self.id), 2)

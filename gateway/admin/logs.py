@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.admin import filter as grammar
+from gateway.admin import payloads
 from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.paging import Limit, decode_cursor, encode_cursor
@@ -35,6 +36,12 @@ class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tier: str = ""
     since: str = ""
     until: str = ""
+
+
+class DetailQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """`bodies=false` leaves captured bodies closed; opening them is written to the audit."""
+
+    bodies: bool = True
 
 
 class LogsQuery(Wanted, kw_only=True, forbid_unknown_fields=True):
@@ -119,7 +126,7 @@ async def count(ask: Ask[Nothing, Wanted]) -> s.LogCount:
     )
 
 
-async def detail(ask: Ask[Nothing, Nothing]) -> s.LogDetail:
+async def detail(ask: Ask[Nothing, DetailQuery]) -> s.LogDetail:
     """By the client's request id or by our call id."""
     wanted = ask.path["request_id"]
     row = await log_search.find(ask.db, wanted)
@@ -132,15 +139,13 @@ async def detail(ask: Ask[Nothing, Nothing]) -> s.LogDetail:
     found.cache_write_tokens = row["cache_write_tokens"]
     found.worker_id = row["worker_id"]
     found.details = _details(row["details"])
-    found.request_body = found.response_body = _not_captured(ask, row["project_id"])
+    outcome = (found.details or {}).get("capture")
+    if ask.query.bodies:
+        found.request_body, found.response_body = await payloads.bodies(
+            ask, row["project_id"], row["created_at"], row["call_id"], outcome
+        )
     return found
 
 
 def _details(text: str | None) -> dict[str, Any] | None:
     return msgspec.json.decode(text, type=dict[str, Any]) if text else None
-
-
-def _not_captured(ask: Ask[Nothing, Nothing], project_id: str) -> s.Body:
-    project = ask.desk.catalog.projects.get(project_id)
-    is_on = project is not None and project.capture
-    return s.Body(why_not="nothing was captured of this call" if is_on else "capture is off for this project")

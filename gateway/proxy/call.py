@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from gateway import clock
+from gateway.capture import Captured, Outcome, Ticket
 from gateway.catalog import Catalog, Key, Project, Target
 from gateway.health import Health
 from gateway.ledger import Price, Usage, UsageSource
@@ -67,7 +68,7 @@ class Plane:
     """What a worker's calls share. Built once in `app`."""
 
     __slots__ = (
-        "adapters", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency", "is_draining",
+        "adapters", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency", "is_draining",
         "journal", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "upstream", "version",
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ class Plane:
         durable: bool = False,
         on_unrecorded: Callable[[Final], None] | None = None,
         idempotency: Idempotency | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.holder = holder
         self.find_key = find_key
@@ -105,6 +107,7 @@ class Plane:
         self.durable = durable
         self.on_unrecorded = on_unrecorded
         self.idempotency = idempotency
+        self.capture = capture
         self.is_draining = False
         self.relays: set[Relay] = set()
         self.running_on = 0
@@ -113,6 +116,10 @@ class Plane:
 
 class CatalogHolder(Protocol):
     catalog: Catalog
+
+
+class Capture(Protocol):
+    def keep(self, ticket: Ticket, captured: Captured) -> Outcome: ...
 
 
 class Replay(Protocol):
@@ -138,7 +145,7 @@ class Call:
     """One client request, fact by fact. Slotted and mutable: made once per call on the hot path."""
 
     __slots__ = (
-        "answered_by", "attempts", "call_id", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish",
+        "answered_by", "attempts", "call_id", "captured", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish",
         "first_byte_ns", "hold", "is_cut", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "relayed",
         "reply", "request_id", "requested_model", "runs_on", "started_ns", "status", "stream", "tags", "target", "tier", "traceparent",
         "upstream_ns", "usage", "usage_source", "user", "why",
@@ -177,6 +184,8 @@ class Call:
         self.first_byte_ns = 0
         self.upstream_ns = 0
         """Time spent waiting for upstream."""
+        self.captured: Captured | None = None
+        """Its bodies, where the project captures them."""
         self.finish: str | None = None
         self.why: str | None = None
         self.relayed = b""

@@ -29,7 +29,7 @@ class Relay:
     """One stream under way."""
 
     __slots__ = (
-        "_call", "_caller", "_chunked", "_giving", "_has_begun", "_is_deaf", "_is_recorded", "_kept", "_kept_size", "_note_at", "_over",
+        "_call", "_caller", "_captured", "_chunked", "_giving", "_has_begun", "_is_deaf", "_is_recorded", "_kept", "_kept_size", "_note_at", "_over",
         "_plane", "_replay", "_reply", "_streaming", "_total",
     )  # fmt: skip
 
@@ -39,6 +39,7 @@ class Relay:
         self._plane = plane
         self._caller = caller
         self._call = call
+        self._captured = call.captured
         self._streaming = streaming
         self._reply = streaming.reply
         self._chunked = not caller.is_http_10
@@ -125,6 +126,8 @@ class Relay:
         note(self._plane, self._call, target, seen(self._call, translator))
 
     def _write(self, data: bytes) -> None:
+        if data and self._captured is not None:
+            self._captured.add(data)
         if data and self._kept is not None:
             self._keep(data)
         if data and not self._is_deaf:
@@ -186,6 +189,9 @@ class Relay:
             call.attempts[-1].ms = round(call.elapsed_ms() - call.attempts[-1].start_ms, 3)
         call.upstream_ns += max(0, time.perf_counter_ns() - call.first_byte_ns) if call.first_byte_ns else 0
         meter(call, target, translator.usage, translator.tokens_seen, is_partial=translator.usage_is_partial)
+        if self._captured is not None:
+            self._captured.add(last or b"")
+            self._captured = None  # it is handed over with the record
         finish(plane, call, reason)
         if not is_whole and reason in ("client_closed", "drained"):
             plane.health.abandon(target)

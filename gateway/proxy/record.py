@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 
+from gateway.capture import Captured, Outcome, Ticket
 from gateway.catalog import Target
 from gateway.errors import Unavailable
 from gateway.ledger import Usage, call_cost, cost_nusd
@@ -74,7 +75,8 @@ def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
     call.end_reason = end_reason
     latency_ms = call.elapsed_ms()
     overhead_ms = call.overhead_ms()
-    final = to_final(call, end_reason, latency_ms, overhead_ms)
+    captured = None if call.captured is None else _hand_over(plane, call, call.captured)
+    final = to_final(call, end_reason, latency_ms, overhead_ms, captured)
     if final is not None:
         try:
             plane.journal.append(final)
@@ -99,7 +101,18 @@ def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
             plane.metrics.unpriced_call(provider, model)
 
 
-def to_final(call: Call, end_reason: EndReason, latency_ms: float, overhead_ms: float) -> Final | None:
+def _hand_over(plane: Plane, call: Call, captured: Captured) -> Outcome | None:
+    """The bodies of a call that has a record; what became of them goes into it."""
+    if plane.capture is None or call.project is None:
+        return None
+    call.captured = None
+    ticket = Ticket(call.call_id, call.created_at, call.request_id, call.project.id, call.stream and call.status == 200)
+    return plane.capture.keep(ticket, captured)
+
+
+def to_final(
+    call: Call, end_reason: EndReason, latency_ms: float, overhead_ms: float, captured: Outcome | None = None
+) -> Final | None:
     """The row of this call; None before authentication (nobody's call is not logged)."""
     project, key, usage = call.project, call.key, call.usage
     if project is None or key is None:
@@ -112,6 +125,8 @@ def to_final(call: Call, end_reason: EndReason, latency_ms: float, overhead_ms: 
         details["finish_reason"] = call.finish
     if call.traceparent is not None:
         details["traceparent"] = call.traceparent
+    if captured is not None:
+        details["capture"] = captured
     return Final(
         call_id=call.call_id,
         created_at=call.created_at,

@@ -7,6 +7,7 @@ import logging
 import re
 
 from gateway import errors, ids
+from gateway.capture import Captured
 from gateway.providers.provider import Endpoint
 from gateway.proxy import answer
 from gateway.proxy.authenticate import authenticate
@@ -38,6 +39,8 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
             caller.keep_alive = False
         call.key, call.project = await authenticate(plane, caller, call.created_at)
         body = await read(caller, plane.max_body)
+        if call.project.capture:
+            call.captured = Captured(body)
         tier = _read_headers(plane, caller, call)
         asked = parse(endpoint, body)
         route = _route(plane, call, asked, tier)
@@ -82,6 +85,8 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
         await Relay(plane, caller, call, outcome, replay).run()
         return
     meter(call, outcome.target, outcome.answer.usage, answer_tokens(outcome.answer))
+    if call.captured is not None:
+        call.captured.add(outcome.answer.body)
     call.status = 200
     if call.is_gone:
         call.status, call.error_code = 499, "client_closed"
@@ -148,6 +153,7 @@ def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, 
     status, content_type, body = stored
     call.status = status
     call.cost_nusd = 0
+    call.captured = None  # the call that is repeated has it
     finish(plane, call, "replayed")
     caller.write(
         answer.whole(
@@ -184,6 +190,8 @@ def _refuse(plane: Plane, caller: Caller, call: Call, refusal: errors.Refusal) -
         "upstream_rate_limited",
     ):
         reason = "upstream_failed"
+    if call.captured is not None:
+        call.captured.add(errors.body(refusal))
     finish(plane, call, reason)
     if refusal.status == 413:
         caller.keep_alive = False
