@@ -5,6 +5,7 @@ Views are imported when they are first visited: the overview alone decides how s
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import time
@@ -17,10 +18,12 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
+from textual.driver import Driver
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui import clock
+from tui.driver import light
 from tui.keys import BY_ID, SCREENS, KeymapError, read_keymap
 from tui.launch import LEAST, Options, has_utf8, refuse
 from tui.link import Link
@@ -56,6 +59,8 @@ VIEWS = {
 }
 TAB_OF = {"detail": "logs", "settings": "projects", "models": "providers", "usage": "limits"}
 UNDO_S = 30.0
+LONGEST_HOLD_S, SETTLES_S = 0.4, 0.02
+UNWATCHED_S = 10
 QUIET_S = 8.0
 """After so long without an answer the gateway is asked whether it is there, so that a view that never asks is not called stale."""
 
@@ -101,6 +106,10 @@ class OptyxApp(App[int]):
         self.undoable: tuple[list[str], str, float] | None = None
         self.interrupted_at = 0.0
         self.greeting = False
+        self._held = contextlib.ExitStack()
+        self.is_shown = False
+        self.is_watched = True
+        """False while another window has the focus: then less is asked and drawn."""
         self.next_context = ""
         """Set by `:ctx NAME`: where to go when this app has ended."""
         self.typed_filter = ""
@@ -112,6 +121,11 @@ class OptyxApp(App[int]):
         self.role = ""
         """What the token may do; empty until the gateway has said it."""
         self._next_load = 0.0
+        self.ticks = 0
+
+    def get_driver_class(self) -> type[Driver]:
+        base = super().get_driver_class()
+        return light(base) if os.name == "posix" else base
 
     @property
     def may_write(self) -> bool:
@@ -130,6 +144,9 @@ class OptyxApp(App[int]):
         yield Toasts()
 
     def on_mount(self) -> None:
+        if self.link.state == "connecting" and not self.is_headless:
+            self._held.enter_context(self.batch_update())
+            self.set_timer(LONGEST_HOLD_S, self.show_first)
         if self.keymap_table.overrides:
             self.set_keymap(self.keymap_table.overrides)
         self.show_place()
@@ -138,8 +155,21 @@ class OptyxApp(App[int]):
         if self.link.state == "connecting":
             self.greet()
 
+    def on_app_blur(self) -> None:
+        self.is_watched = False
+
+    def on_app_focus(self) -> None:
+        self.is_watched = True
+        self._next_load = 0.0
+        self._tick()
+
     def _tick(self) -> None:
         """Once a second: the clock, the states' ages, and whatever is due to be asked again."""
+        if not self.query(Toasts):
+            return  # the app is ending, its widgets are gone
+        self.ticks += 1
+        if not self.is_watched and self.ticks % UNWATCHED_S:
+            return
         self.redraw_chrome()
         self.query_one(Toasts).expire()
         view = self.view
@@ -157,7 +187,7 @@ class OptyxApp(App[int]):
                 self.link.next_try = now + (10.0 if self.link.state == "signed_out" else 1.0)
                 view.load()
         elif view.every_s is not None and not view.waiting and now >= self._next_load:
-            self._next_load = now + view.every_s - 0.5
+            self._next_load = now + (view.every_s if self.is_watched else max(view.every_s, UNWATCHED_S)) - 0.5
             view.load()
 
     def redraw_chrome(self) -> None:
@@ -215,6 +245,16 @@ class OptyxApp(App[int]):
         if undo and self.undoable:
             line += [("   ", ""), ("Undo: ", "accent"), (f"{self.undoable[1]} (u, {undo} s)", "")]
         return line
+
+    def show_first(self) -> None:
+        """The launcher's frame stands until there is something to see: one whole picture, not three that follow each other."""
+        if not self.is_shown:
+            self.is_shown = True
+            self.set_timer(SETTLES_S, self._release)
+
+    def _release(self) -> None:
+        self._held.close()
+        self.query_one("#status").refresh()  # wakes the screen, which paints all that is due
 
     def greet(self) -> None:
         """Asks whose token this is: once at the start, and again when nothing else has been asked for a while."""

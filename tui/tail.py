@@ -16,9 +16,12 @@ import msgspec
 
 from gateway.admin.schema import LogRow
 from tui.calls import Client
+from tui.link import LONGEST_WAIT_S
 from tui.wire import EventStream, GatewayError, Unreachable
 
 GAP = -1
+REFUSED_WAIT_S = 10.0
+"""A gateway that says no to the tail is not asked again at once."""
 
 
 class Seen(NamedTuple):
@@ -131,16 +134,17 @@ class Tail:
         client = self._connect()
         failures = 0
         while not self._stopped.is_set():
+            refused = False
             try:
                 self._read(client)
             except GatewayError as error:
                 self.problem = str(error)
-                failures = 6
+                refused = True
             except Unreachable as error:
                 self.problem = str(error)
                 failures = 0 if self.connected else failures + 1
             self.connected = False
-            self._stopped.wait(min(10.0, 0.5 * 2 ** min(failures, 5)))
+            self._stopped.wait(REFUSED_WAIT_S if refused else min(LONGEST_WAIT_S, 0.5 * 2 ** min(failures, 5)))
 
     def _read(self, client: Client) -> None:
         stream = EventStream(client, "/admin/v1/logs/tail", {"filter": self.filter_text}, self._last_id)

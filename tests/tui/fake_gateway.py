@@ -43,6 +43,8 @@ class FakeGateway:
     def __init__(self, *, empty: bool = False, rate: float = 0.0, port: int = 0) -> None:
         self.empty = empty
         self.rate = rate
+        self.burst = 0
+        """Rows that the tail sends at once, on top of its rate."""
         self.sent = 0
         self.fail_with: tuple[int, str, str] | None = None
         self.seen: list[tuple[str, str, dict[str, str], Any]] = []
@@ -64,8 +66,8 @@ class FakeGateway:
         self.stopping = threading.Event()
         self.tail_open = threading.Event()
         self.cut = threading.Event()
-        self.tail_began = 0.0
         self.test_steps: dict[str, list[tuple[str, str, str]]] = {}
+        self._owed, self._owed_at = 0.0, time.monotonic()
 
     def reset(self) -> None:
         self.projects = [] if self.empty else seeded.projects()
@@ -81,6 +83,16 @@ class FakeGateway:
             else [seeded.call(n, seeded.NOW - timedelta(milliseconds=90 * (500 - n))) for n in range(500)]
         )
         self.undone: list[str] = []
+
+    def begin_producing(self) -> None:
+        self._owed, self._owed_at = 0.0, time.monotonic()
+
+    def produced(self) -> int:
+        """How many calls there have been since a tail was opened, at whatever rates."""
+        now = time.monotonic()
+        self._owed += (now - self._owed_at) * self.rate + self.burst
+        self._owed_at, self.burst = now, 0
+        return int(self._owed)
 
     def __enter__(self) -> FakeGateway:
         self.thread.start()
@@ -175,14 +187,14 @@ class Handler(BaseHTTPRequestHandler):
         wanted = matcher(self.query.get("filter", ""))
         last = self.headers.get("last-event-id")
         if last is None:
-            fake.tail_began = time.monotonic()
-        begun, number = fake.tail_began, int(last.partition(".")[2]) + 1 if last else len(fake.history)
+            fake.begin_producing()
+        number = int(last.partition(".")[2]) + 1 if last else len(fake.history)
         fake.tail_open.set()
         beat = 0.0
         try:
             while not fake.stopping.is_set() and not fake.cut.is_set():
                 now = time.monotonic()
-                due = len(fake.history) + int((now - begun) * fake.rate) if fake.rate else number
+                due = len(fake.history) + fake.produced()
                 pieces = []
                 while number < due:
                     row = seeded.call(number, datetime.now(UTC))
@@ -515,6 +527,14 @@ def models_of_key(h: Handler) -> Any:
     return {"data": [{"id": one.id, "object": "model"} for one in seeded.models()]}
 
 
+def control(h: Handler) -> Any:
+    """For measurements: another rate, a burst; how many rows the tail has sent."""
+    given = h.body or {}
+    h.fake.rate = float(given.get("rate", h.fake.rate))
+    h.fake.burst += int(given.get("burst", 0))
+    return {"sent": h.fake.sent}
+
+
 P = "/admin/v1"
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{P}/whoami", lambda h: s.Whoami(name="test", role=h.fake.role, version="0.1.0")),
@@ -559,6 +579,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", f"{P}/undo/([^/]+)", undo),
     ("GET", "/health", lambda h: {"status": "ok", "service": "optyx-gateway", "version": "0.1.0"}),
     ("GET", "/health/ready", lambda h: {"status": "ready", "components": {"database": "ok"}}),
+    ("POST", "/control", control),
     ("GET", "/v1/models", models_of_key),
     ("POST", "/v1/chat/completions", lambda h: None),
 ]  # fmt: skip

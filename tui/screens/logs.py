@@ -102,6 +102,7 @@ class Logs(View):
         self.wish: Timer | None = None
         self.rate_marks: list[int] = []
         self.searched = ""
+        self.flushes = 0
 
     def compose(self) -> ComposeResult:
         yield Bar(id="filter-line")
@@ -220,8 +221,11 @@ class Logs(View):
         tail = self.tail
         if tail is None or "page" in self.waiting:
             return
+        self.flushes += 1
         if not self.display and tail.waiting < 20_000:
             return
+        if not self.optyx.is_watched and self.flushes % int(flush_hz()):
+            return  # once a second is enough for nobody
         rows = tail.take()
         if not rows:
             return

@@ -105,6 +105,7 @@ class View(Vertical):
         self.waiting.discard(message.what)
         self.problem = ""
         getattr(self, f"arrived_{message.what}")(message.data)
+        self.optyx.show_first()
         self.optyx.redraw_chrome()
 
     def on_failed(self, message: Failed) -> None:
@@ -112,6 +113,7 @@ class View(Vertical):
         if message.ticket != self.tickets.get(message.what):
             return
         self.waiting.discard(message.what)
+        self.optyx.show_first()
         handler = getattr(self, f"failed_{message.what}", None)
         if handler is not None:
             handler(message.error)

@@ -160,7 +160,7 @@ class Prompt(Horizontal):
     def open(self, kind: str, text: str = "") -> None:
         self.kind = kind
         self.query_one(Label).update(kind)
-        self.display = True
+        self._take_status_line(True)
         field = self.query_one(Input)
         with field.prevent(Input.Changed):
             field.value = text
@@ -168,8 +168,13 @@ class Prompt(Horizontal):
         self.past_at = len(self.past[kind])
         field.focus()
 
+    def _take_status_line(self, on: bool) -> None:
+        """It stands where the status line was, so that nothing above it moves."""
+        self.display = on
+        self.app.query_one("#status").display = not on
+
     def close(self) -> None:
-        self.display = False
+        self._take_status_line(False)
         self.post_message(self.Left())
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -182,7 +187,7 @@ class Prompt(Horizontal):
         past = self.past[self.kind]
         if event.value.strip() and past[-1:] != [event.value]:
             past.append(event.value)
-        self.display = False
+        self._take_status_line(False)
         self.post_message(self.Sent(self.kind, event.value))
 
     def on_key(self, event: events.Key) -> None:
