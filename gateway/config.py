@@ -250,7 +250,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("OPTYX_THEME", None, "The TUI's theme.", _text, "client"),
     Variable("OPTYX_NOW", None, "A frozen clock (ISO 8601) for pictures of the TUI.", _text, "client"),
     Variable(
-        "OPTYX_API_KEY", None, "The project key that `optyx chat` and the playground use.", _secret, "client", True
+        "OPTYX_API_KEY",
+        None,
+        "The project key of real calls that CLI and TUI make: the playground, examples.",
+        _secret,
+        "client",
+        True,
     ),
     Variable("NO_COLOR", None, "Set: no colours in CLI and TUI.", _text, "client"),
 )

@@ -1,7 +1,7 @@
 """Records into Postgres, exactly once: a batch goes by COPY into a staging table, from there into request_logs, and only rows that were
 not there before move the counters, in one transaction with synchronous_commit=on.
 
-COPY costs 3 µs of ours and 9 of Postgres's a row at 500 rows a batch; unnest 10 + 8, executemany 4 + 18 (docs/performance.md).
+COPY costs 3 µs of ours and 9 of Postgres's a row at 500 rows a batch; unnest 10 + 8, executemany 4 + 18 (bench/).
 """
 
 from __future__ import annotations
