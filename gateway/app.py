@@ -46,6 +46,7 @@ from gateway.sealing import Sealer, SealError, key_of
 from gateway.secret import Secret
 from gateway.store import payloads, workers
 from gateway.store.pool import UNREACHABLE, connect, open_pool
+from gateway.store.providers import CIRCUITS
 from gateway.store.writer import PostgresWriter
 from gateway.upstream import Upstream
 from gateway.version import VERSION
@@ -96,12 +97,13 @@ class Worker:
             admin_pool = await open_pool(self.url, ADMIN_CONNECTIONS)
             lives.push_async_callback(_terminate, admin_pool)
             self.tail = Tail(lambda: connect(self.url, "tail"))
-            self.desk = Desk(admin_pool, self.refresh, self.config, VERSION, self.id, self.tail, self.sealer)
+            self.desk = Desk(admin_pool, self.refresh, self.config, VERSION, self.id, self.tail, ADAPTERS, self.sealer)
             journal = Journal(self.config.home / "journal", self.id, sync=self.config.durability == "power")
             lives.callback(journal.close)
             writer = PostgresWriter(self.url, VERSION)
             lives.push_async_callback(writer.close)
             shares = self._share_limits(lives)  # before the catalog is loaded: it listens for both
+            self.refresh.listeners[CIRCUITS] = self.health.close
             await self.refresh.start()
             lives.push_async_callback(self.refresh.close)
             lives.callback(self.upstream.close)

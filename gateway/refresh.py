@@ -109,6 +109,15 @@ class Refresh:
             task.add_done_callback(lambda _: self._asking.pop(digest, None))
         return await asyncio.shield(task)
 
+    async def reached(self, epoch: int, timeout_s: float) -> bool:
+        """Whether the catalog is as new as that within the time."""
+        deadline = time.monotonic() + timeout_s
+        while self.catalog.epoch < epoch:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.002)
+        return True
+
     async def close(self) -> None:
         await self._close()
         if self._asker is not None:

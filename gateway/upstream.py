@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from gateway.addresses import refused_address
 from gateway.catalog import Provider, Timeouts
 from gateway.providers.provider import Failure, UpstreamRequest
 
@@ -434,6 +435,9 @@ class Upstream:
                 tls = self._context() if origin.secure else None
                 error: OSError | None = None
                 for family, host, port in addresses:
+                    refused_here = refused_address(host)
+                    if refused_here is not None:
+                        return Failure("connect", refused_here)
                     try:
                         _, connection = await loop.create_connection(
                             lambda: Connection(origin),

@@ -156,8 +156,6 @@ class NewProvider(Asked):
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
     on_disconnect: Annotated[str, Meta(pattern=r"^(cancel|drain)$")] = "cancel"
     position: Annotated[int, Meta(ge=0, le=10_000)] = 100
-    allow_private: bool = False
-    """`base_url` may be an address of a private network or of this machine."""
 
 
 class ProviderChange(Asked):
@@ -171,7 +169,6 @@ class ProviderChange(Asked):
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] | UnsetType = UNSET
     on_disconnect: Annotated[str, Meta(pattern=r"^(cancel|drain)$")] | UnsetType = UNSET
     position: Annotated[int, Meta(ge=0, le=10_000)] | UnsetType = UNSET
-    allow_private: bool = False
 
 
 class ProviderTest(Asked):
@@ -231,15 +228,22 @@ class TierChange(Asked):
     targets: Targets
 
 
+TierName = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
 class TierAsked(Asked):
-    name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    name: TierName
     targets: Targets
     mode: Mode | None = None
-    version: int | None = None
 
 
 class TiersChange(Asked):
-    data: Annotated[list[TierAsked], Meta(min_length=1, max_length=50)]
+    """Several tiers as `data`, or one as `name` and `targets`."""
+
+    data: Annotated[list[TierAsked], Meta(min_length=1, max_length=50)] | None = None
+    name: TierName | None = None
+    targets: Targets | None = None
+    mode: Mode | None = None
 
 
 class NewUser(Asked):

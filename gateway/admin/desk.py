@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from gateway.admin.schema import Role
 from gateway.admin.tail import Tail
 from gateway.catalog import Catalog
 from gateway.config import Config
+from gateway.providers.provider import Adapter
 from gateway.sealing import Sealer
 from gateway.store.pool import Connection, Pool
 
@@ -27,6 +28,8 @@ class Holder(Protocol):
     @property
     def catalog(self) -> Catalog: ...
 
+    async def reached(self, epoch: int, timeout_s: float) -> bool: ...
+
 
 class Desk(msgspec.Struct):
     """`pool` is the admin API's own: a slow report never keeps the heartbeat waiting. `clock` gives epoch seconds."""
@@ -37,6 +40,7 @@ class Desk(msgspec.Struct):
     version: str
     worker_id: str
     tail: Tail
+    adapters: Mapping[str, Adapter]
     sealer: Sealer | None = None
     clock: Callable[[], float] = time.time
 

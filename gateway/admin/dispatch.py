@@ -23,7 +23,7 @@ from gateway.admin.desk import Ask, Desk, Nothing, Reply, etag
 from gateway.admin.guard import Guesses, admit, require_role
 from gateway.admin.schema import Role
 from gateway.responses import error_response
-from gateway.store import replies
+from gateway.store import catalog, replies
 from gateway.store.pool import UNREACHABLE, Connection
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,14 @@ PREFIX = "/admin/v1"
 LARGEST_BODY = 1 << 20
 BODY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
+IN_FORCE_S = 0.5
 OF_FORMS = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
 """What a page of another origin may send without asking: refused even with an empty body."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Ask[Any, Any]], Awaitable[Any]]
 
+_PATTERN = re.compile(r":[^{}]*}")
 _VIA = re.compile(r"[a-z0-9._-]{1,32}")
 
 
@@ -55,6 +57,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     db: Literal["read", "write", "none"] = "read"
     once: str | None = None
+
+    @property
+    def shown_path(self) -> str:
+        """As the document has it: `{id:.+}` takes slashes too, and is `{id}` there."""
+        return _PATTERN.sub("}", PREFIX + self.path)
 
 
 def add_routes(app: web.Application, desk: Desk, table: Iterable[Route]) -> None:
@@ -121,7 +128,10 @@ async def _run(route: Route, ask: Ask[Any, Any], raw: bytes) -> web.StreamRespon
         if route.db == "read":
             return _respond(route, await route.handler(ask))
         async with connection.transaction():
-            return await _change(route, ask, connection, raw)
+            response = await _change(route, ask, connection, raw)
+        # a change is in force on the worker that answers it; the others follow within half a second
+        await ask.desk.holder.reached(await catalog.read_epoch(connection), IN_FORCE_S)
+        return response
 
 
 async def _change(route: Route, ask: Ask[Any, Any], connection: Connection, raw: bytes) -> web.StreamResponse:

@@ -46,7 +46,7 @@ async def create(ask: Ask[a.NewKey, Nothing]) -> s.NewKey:
 
 async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKey) -> s.NewKey:
     await require_known_models(ask.db, wanted.allowed_models)
-    expires_at = _expiry(wanted.expires_at, ask.desk.clock())
+    expires_at = expiry_of(wanted.expires_at, ask.desk.clock())
     minted, key_id = keyring.mint(), ids.new("key")
     await store.insert(
         ask.db, key_id, project.id, wanted.name, minted.public_id, minted.digest, wanted.allowed_models, ask.who.name, expires_at
@@ -76,7 +76,7 @@ async def update(ask: Ask[a.KeyChange, Nothing]) -> s.SavedKey:
     _require_alive(row)
     name = row.name if body.name is UNSET else body.name
     allowed = row.allowed_models if body.allowed_models is UNSET else body.allowed_models
-    expires = row.expires_at if body.expires_at is UNSET else _expiry(body.expires_at, ask.desk.clock())
+    expires = row.expires_at if body.expires_at is UNSET else expiry_of(body.expires_at, ask.desk.clock())
     if body.allowed_models is not UNSET:
         await require_known_models(ask.db, allowed)
     await store.update(ask.db, row.id, name, allowed, expires)
@@ -158,7 +158,8 @@ async def _switch(ask: Ask[Nothing, Nothing], on: bool) -> s.SavedKey:
     return await _saved(ask, row.id, audit_id)
 
 
-def _expiry(given: str | None, now: float) -> datetime | None:
+def expiry_of(given: str | None, now: float) -> datetime | None:
+    """None and `never`: never. Raises Unprocessable for what is no time to come."""
     if given is None or given == "never":
         return None
     try:

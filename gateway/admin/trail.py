@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.admin import asked as a
-from gateway.admin import audit, keys, limits, projects, settings
+from gateway.admin import audit, keys, limits, projects, providers, settings, tiers
 from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
@@ -85,6 +85,17 @@ async def _undo_archive(ask: Ask[Any, Any], row: store.EntryRow, before: dict[st
     await projects.undo_archive(ask, row.object_id or "", before["status"], after["status"])
 
 
+async def _undo_provider(
+    ask: Ask[Any, Any], row: store.EntryRow, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    if before != after:
+        await providers.undo_switch(ask, row.object_id or "", before["enabled"], after["enabled"])
+
+
+async def _undo_tier(ask: Ask[Any, Any], row: store.EntryRow, before: dict[str, Any], after: dict[str, Any]) -> None:
+    await tiers.undo(ask, row.object_id or "", before["targets"], after["targets"])
+
+
 UNDO: dict[str, Undo] = {
     "key.disable": _undo_key,
     "key.enable": _undo_key,
@@ -93,6 +104,9 @@ UNDO: dict[str, Undo] = {
     "limits.update": _undo_limits,
     "project.archive": _undo_archive,
     "project.restore": _undo_archive,
+    "provider.enable": _undo_provider,
+    "provider.disable": _undo_provider,
+    "tier.update": _undo_tier,
 }
 
 

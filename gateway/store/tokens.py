@@ -17,7 +17,11 @@ WHERE t.digest = $1 AND t.disabled_at IS NULL AND (t.expires_at IS NULL OR t.exp
 TOUCH_TOKEN = "UPDATE admin_tokens SET last_used_at = now() WHERE id = $1"
 
 ANY_TOKEN = """
-SELECT EXISTS (SELECT FROM admin_tokens WHERE disabled_at IS NULL AND role = 'owner' AND (expires_at IS NULL OR expires_at > now()))
+SELECT EXISTS (
+    SELECT FROM admin_tokens t
+    LEFT JOIN users u ON u.id = t.user_id
+    WHERE t.disabled_at IS NULL AND t.role = 'owner' AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL
+)
 """
 
 
