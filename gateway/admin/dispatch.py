@@ -39,7 +39,6 @@ OF_FORMS = ("text/plain", "multipart/form-data", "application/x-www-form-urlenco
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Handler = Callable[[Ask[Any, Any]], Awaitable[Any]]
 
-_PATTERN = re.compile(r":[^{}]*}")
 _VIA = re.compile(r"[a-z0-9._-]{1,32}")
 
 
@@ -57,17 +56,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     db: Literal["read", "write", "none"] = "read"
     once: str | None = None
-
-    @property
-    def shown_path(self) -> str:
-        """As the document has it: `{id:.+}` takes slashes too, and is `{id}` there."""
-        return _PATTERN.sub("}", PREFIX + self.path)
+    takes_slashes: bool = False
 
 
 def add_routes(app: web.Application, desk: Desk, table: Iterable[Route]) -> None:
     guesses = Guesses()
     for route in table:
-        app.router.add_route(route.method, PREFIX + route.path, _bound(desk, guesses, route))
+        path = f"{route.path.removesuffix('}')}:.+}}" if route.takes_slashes else route.path
+        app.router.add_route(route.method, PREFIX + path, _bound(desk, guesses, route))
 
 
 def _bound(desk: Desk, guesses: Guesses, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

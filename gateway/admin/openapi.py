@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.admin.desk import Nothing
-from gateway.admin.dispatch import Route
+from gateway.admin.dispatch import PREFIX, Route
 
 _PART = re.compile(r"{(\w+)}")
 
@@ -38,7 +38,7 @@ def document(table: Iterable[Route], version: str) -> dict[str, Any]:
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.shown_path, {})[route.method.lower()] = _operation(route, by_type)
+        paths.setdefault(PREFIX + route.path, {})[route.method.lower()] = _operation(route, by_type)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Optyx admin API", "version": version},
@@ -78,7 +78,7 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
 def _path(route: Route) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PART.findall(route.shown_path)
+        for name in _PART.findall(PREFIX + route.path)
     ]
 
 

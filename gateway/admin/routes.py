@@ -11,6 +11,7 @@ How to add a route
    `role`    the least role: viewer reads, operator changes what projects need, owner handles providers, money, people and the gateway.
    `db`      "read": a connection; "write": a transaction, with the audit appended and Idempotency-Key honoured (POST); "none": neither.
    `once`    a field of the answer that is shown only once (a key): a repetition with the same Idempotency-Key has null there.
+   `takes_slashes`  the last part of the path may hold slashes, as names of models do.
    `answer`  the struct, `Page[Struct]` for a list, None for an event stream.
 5. Every change calls `audit.record(ask, "thing.verb", ("thing", id, name), before=…, after=…)`; its result is the `audit_id` to answer.
 `tests/admin/test_routes.py` walks the table: roles, unknown fields, the document.
@@ -152,10 +153,10 @@ ROUTES: tuple[Route, ...] = (
           summary="Every model with its price now"),
     Route(method="POST", path="/models", handler=models.create, role="owner", body=a.NewModel, answer=s.SavedModel, status=201, db="write",
           summary="A model of a provider"),
-    Route(method="GET", path="/models/{id:.+}", handler=models.get, role="viewer", answer=s.Model,
+    Route(method="GET", path="/models/{id}", takes_slashes=True, handler=models.get, role="viewer", answer=s.Model,
           summary="One model, by id or provider/id"),
-    Route(method="PATCH", path="/models/{id:.+}", handler=models.update, role="owner", body=a.ModelChange, answer=s.SavedModel, db="write",
-          summary="Switch a model, or change its limits"),
+    Route(method="PATCH", path="/models/{id}", takes_slashes=True, handler=models.update, role="owner", body=a.ModelChange,
+          answer=s.SavedModel, db="write", summary="Switch a model, or change its limits"),
     Route(method="GET", path="/prices", handler=models.list_prices, role="viewer", query=a.PricesQuery, answer=s.Page[s.Price],
           summary="Every price there was, is and will be"),
     Route(method="POST", path="/prices", handler=models.create_price, role="owner", body=a.NewPrice, answer=s.SavedPrice, status=201,
