@@ -163,7 +163,7 @@ def waterfall(call: LogDetail, width: int) -> list[Line]:
     labels, ticks = ruler(total, scale)
     lines: list[Line] = [labels, ticks]
     first = call.attempts[0].start_ms if call.attempts else total
-    lines.append(_bar(0, first, total, scale, "▏", f"gateway {figures.duration(call.overhead_ms)}", "accent"))
+    lines.append(_bar(0, first, total, scale, "█", f"gateway {figures.duration(call.overhead_ms)}", "accent"))
     end = first
     for attempt in call.attempts:
         if attempt.start_ms - end > 1:

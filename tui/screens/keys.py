@@ -328,7 +328,10 @@ class Keys(View):
         for one in self.rows.all_rows:
             counts[one.status] = counts.get(one.status, 0) + 1
         said = " ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        return [(f"{len(self.rows.all_rows)} keys", ""), (f": {said}" if said else "", "dim")]
+        return [
+            (f"{len(self.rows.all_rows)} key{'s' if len(self.rows.all_rows) != 1 else ''}", ""),
+            (f": {said}" if said else "", "dim"),
+        ]
 
     def copies(self) -> list[tuple[str, str]]:
         one = self.rows.current

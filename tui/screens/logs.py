@@ -306,6 +306,9 @@ class Logs(View):
     def failed_detail(self, error: Exception) -> None:
         self.detail = None
 
+    def _draw(self) -> None:
+        self._draw_pane()
+
     def _draw_pane(self) -> None:
         if not self.has_class("split"):
             return

@@ -99,7 +99,6 @@ class Playground(View):
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
-        self.call_after_refresh(self._draw_answers)
 
     def _turn_to(self, side: str) -> None:
         """In little room there is one half at a time: what is asked, or what is answered."""
@@ -302,6 +301,9 @@ class Playground(View):
     failed_record_1 = failed_record_0
 
     # Drawing
+
+    def _draw(self) -> None:
+        self._draw_answers()
 
     def _draw_answers(self) -> None:
         for index, name in enumerate(("#answer", "#answer-2")):

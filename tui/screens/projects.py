@@ -277,7 +277,7 @@ class Projects(View):
     def status(self) -> Line:
         count = len(self.rows.all_rows)
         return [
-            (f"{count} projects", ""),
+            (f"{count} project{'s' if count != 1 else ''}", ""),
             ("   filter: ", "dim"),
             (self.rows.words or "none", "accent" if self.rows.words else "dim"),
         ]

@@ -276,7 +276,7 @@ class Providers(View):
         rows = self.rows.all_rows
         opened = sum(one.circuit == "open" for one in rows)
         slow = sum(one.state == "slow" for one in rows)
-        line: Line = [(f"{len(rows)} providers", "")]
+        line: Line = [(f"{len(rows)} provider{'s' if len(rows) != 1 else ''}", "")]
         line += [(f"   {opened} circuit{'s' if opened != 1 else ''} open", "bad")] if opened else []
         return line + ([(f"   {slow} slow", "warn")] if slow else [])
 

@@ -90,6 +90,11 @@ class Settings(View):
 
         self.ask("settings", fetch)
 
+    def failed_settings(self, error: Exception) -> None:
+        panel = self.query_one("#review", TextPanel)
+        panel.set_lines(wrapped(f"✖ {self.optyx.described(error)}", panel.inner_width, "bad"))
+        self.failed("settings", error)
+
     def arrived_settings(self, data: Loaded) -> None:
         self.base, self.etag, self.models, self.tiers, self.versions = data
         self.preview = None

@@ -82,6 +82,13 @@ class View(Vertical):
         """Whether it had something of its own to close first."""
         return False
 
+    def _draw(self) -> None:
+        """Makes the lines of its text panels, out of what is known and their widths."""
+
+    def on_text_panel_resized(self) -> None:
+        if self.is_mounted:
+            self._draw()
+
     # Asking
 
     def ask(self, what: str, ask: Callable[[Client], Any]) -> None:

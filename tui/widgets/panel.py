@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -149,6 +151,9 @@ class TextPanel(Panel):
 
     BINDINGS = bindings("list")
 
+    class Resized(Message):
+        """It has another width: lines that were made for the old one are to be made anew."""
+
     def __init__(
         self,
         title: str = "",
@@ -161,6 +166,12 @@ class TextPanel(Panel):
         super().__init__(title, aside, id=id, classes=classes, focusable=focusable)
         self.lines: list[Line] = []
         self.top = 0
+        self._width = 0
+
+    def on_resize(self, event: events.Resize) -> None:
+        if event.size.width != self._width:
+            self._width = event.size.width
+            self.post_message(self.Resized())
 
     def set_lines(self, lines: list[Line], *, keep_place: bool = True) -> None:
         self.lines = lines
