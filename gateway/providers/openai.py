@@ -42,6 +42,7 @@ class _Usage(msgspec.Struct):
     completion_tokens: int | None = None
     total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek's name for cached tokens
     completion_tokens_details: _CompletionDetails | None = None
 
 
@@ -271,17 +272,22 @@ def encode_fields(fields: Mapping[str, bytes]) -> bytes:
 
 
 def usage_of(usage: _Usage | None) -> Usage | None:
-    """None unless the provider reported a prompt or completion count. The total is what the parts say."""
+    """None unless the provider reported a prompt or completion count. The total is what the parts say, but for servers that count
+    reasoning beside the completion (xAI): there the total says that it comes on top."""
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
         return None
     prompt, completion = max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)
     details, spent = usage.prompt_tokens_details, usage.completion_tokens_details
+    reasoning = max(0, spent.reasoning_tokens or 0) if spent else 0
+    if reasoning and usage.total_tokens == prompt + completion + reasoning:
+        completion += reasoning
+    cached = (details.cached_tokens if details else None) or usage.prompt_cache_hit_tokens or 0
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cached_tokens=min(prompt, max(0, details.cached_tokens or 0)) if details else 0,
+        cached_tokens=min(prompt, max(0, cached)),
         cache_write_tokens=min(prompt, max(0, details.cache_write_tokens or 0)) if details else 0,
-        reasoning_tokens=min(completion, max(0, spent.reasoning_tokens or 0)) if spent else 0,
+        reasoning_tokens=min(completion, reasoning),
         total_tokens=prompt + completion,
     )
 

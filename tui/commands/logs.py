@@ -119,7 +119,9 @@ def get(
 ) -> None:
     """One call: attempts, timings, tokens, cost and the price it was reckoned with."""
     run = current()
-    one = run.get(path_of("logs", request_id))
+    one = run.get(
+        path_of("logs", request_id), bodies="true" if body else "false"
+    )  # opening them is written to the audit
     if body:
         _bodies(run, one)
         return

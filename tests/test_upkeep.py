@@ -1,0 +1,35 @@
+"""What a heartbeat says of the journal."""
+
+import asyncio
+import time
+
+from gateway.journal import Journal
+from gateway.logbook import Logbook
+from gateway.metrics import Metrics
+from gateway.records import Intent
+from gateway.upkeep import Backlog
+
+
+class Absent:
+    """A database that takes nothing."""
+
+
+def intent(number: int) -> Intent:
+    return Intent(f"call-{number}", time.time(), "r", "o", "p", "k", "chat", None, None, False, [], None, 0)
+
+
+async def test_calls_that_began_and_are_in_nobodys_hand_are_told_by_their_age(tmp_path):
+    journal = Journal(tmp_path, "wrk_1")
+    logbook = Logbook(journal, tmp_path, Absent(), Metrics(), lambda _: None)
+    backlog = Backlog(journal, logbook)
+    assert backlog.report(0) == {"open": 0, "orphans_s": 0.0, "behind_s": 0.0}
+    journal.append(intent(1))
+    assert backlog.report(1)["orphans_s"] == 0.0
+    backlog.report(0)
+    await asyncio.sleep(0.2)
+    told = backlog.report(0)
+    assert told["open"] == 1
+    assert told["orphans_s"] >= 0.2
+    assert told["behind_s"] >= 0.2, "nothing has been carried since"
+    assert backlog.report(1)["orphans_s"] == 0.0
+    journal.close()
