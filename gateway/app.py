@@ -40,6 +40,7 @@ from gateway.metrics import Metrics
 from gateway.providers import anthropic, google, openai
 from gateway.providers.provider import Adapter, Endpoint
 from gateway.proxy.call import Plane
+from gateway.proxy.explain import explain
 from gateway.proxy.serve import serve
 from gateway.refresh import Refresh
 from gateway.sealing import Sealer, SealError, key_of
@@ -97,7 +98,17 @@ class Worker:
             admin_pool = await open_pool(self.url, ADMIN_CONNECTIONS)
             lives.push_async_callback(_terminate, admin_pool)
             self.tail = Tail(lambda: connect(self.url, "tail"))
-            self.desk = Desk(admin_pool, self.refresh, self.config, VERSION, self.id, self.tail, ADAPTERS, self.sealer)
+            self.desk = Desk(
+                admin_pool,
+                self.refresh,
+                self.config,
+                VERSION,
+                self.id,
+                self.tail,
+                ADAPTERS,
+                lambda *asked: explain(self.plane, *asked),
+                self.sealer,
+            )
             journal = Journal(self.config.home / "journal", self.id, sync=self.config.durability == "power")
             lives.callback(journal.close)
             writer = PostgresWriter(self.url, VERSION)

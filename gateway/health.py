@@ -42,8 +42,17 @@ class Health:
         self._circuits: dict[tuple[str, str], Circuit] = {}
 
     def enter(self, target: Target, now: float) -> Failure | None:
-        """May it be tried now? None: yes (and if the circuit is open, this is its one probe); else a Failure of kind `resting`,
-        whose `retry_after_s` is the wait and whose `code` is `rate_limited` when a 429 is the reason."""
+        """May it be tried now? None: yes (and if the circuit is open, this is its one probe); else what `look` says."""
+        circuit = self._circuits.get(_key(target))
+        if circuit is None:
+            return None
+        failure = self.look(target, now)
+        circuit.is_probing = circuit.is_probing or (failure is None and not circuit.is_closed)
+        return failure
+
+    def look(self, target: Target, now: float) -> Failure | None:
+        """Whether it rests, without trying it: a Failure of kind `resting`, whose `retry_after_s` is the wait and whose `code` is
+        `rate_limited` when a 429 is the reason."""
         circuit = self._circuits.get(_key(target))
         if circuit is None:
             return None
@@ -57,7 +66,6 @@ class Health:
         if now < circuit.open_until or circuit.is_probing:
             wait = max(0.1, circuit.open_until - now)
             return Failure("resting", f"it failed too often; the next try is in {wait:.1f} s", retry_after_s=wait)
-        circuit.is_probing = True
         return None
 
     def leave(self, target: Target, failure: Failure | None, ms: float, now: float) -> None:

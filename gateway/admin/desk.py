@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -12,9 +12,10 @@ from aiohttp import web
 from gateway import errors
 from gateway.admin.schema import Role
 from gateway.admin.tail import Tail
-from gateway.catalog import Catalog
+from gateway.catalog import Catalog, Key, Project
 from gateway.config import Config
-from gateway.providers.provider import Adapter
+from gateway.explanation import Explained
+from gateway.providers.provider import Adapter, Endpoint
 from gateway.sealing import Sealer
 from gateway.store.pool import Connection, Pool
 
@@ -31,6 +32,10 @@ class Holder(Protocol):
     async def reached(self, epoch: int, timeout_s: float) -> bool: ...
 
 
+Explain = Callable[[Project, Key | None, Endpoint, Mapping[str, str], bytes], Awaitable[Explained]]
+"""What the data plane would do: handed in by `app`, because the admin API never imports the proxy."""
+
+
 class Desk(msgspec.Struct):
     """`pool` is the admin API's own: a slow report never keeps the heartbeat waiting. `clock` gives epoch seconds."""
 
@@ -41,6 +46,7 @@ class Desk(msgspec.Struct):
     worker_id: str
     tail: Tail
     adapters: Mapping[str, Adapter]
+    explain: Explain
     sealer: Sealer | None = None
     clock: Callable[[], float] = time.time
 

@@ -25,6 +25,7 @@ from gateway.admin import asked as a
 from gateway.admin import (
     billing,
     books,
+    explain,
     following,
     gateway_settings,
     keys,
@@ -210,4 +211,6 @@ ROUTES: tuple[Route, ...] = (
           summary="One call, by either of its ids, with its bodies where they are captured"),
     Route(method="GET", path="/usage", handler=usage.report, role="viewer", query=usage.UsageQuery, answer=s.Usage,
           summary="Calls, tokens and money by project, key, model, time …"),
+    Route(method="POST", path="/explain", handler=explain.explain, role="viewer", body=explain.Question, answer=s.Explanation, db="none",
+          summary="What would happen to a request; no provider is called"),
 )  # fmt: skip

@@ -15,6 +15,9 @@ from gateway.limits.pools import (
     Coordinator,
     CoordinatorAway,
     Draw,
+    Drawn,
+    Key,
+    Pool,
     Renewal,
     Return,
 )
@@ -58,6 +61,17 @@ class Drawing:
             share.asking = task
         task.add_done_callback(over)
         await asyncio.shield(task)
+
+    async def look(self, pools: list[Pool]) -> list[Drawn | None]:
+        """How each stands, drawing nothing; None where its coordinator is away."""
+        told: dict[Key, Drawn] = {}
+        for coordinator, of_money in self._coordinators:
+            mine = [pool for pool in pools if (pool.kind == "money") is of_money]
+            if mine:
+                with contextlib.suppress(CoordinatorAway):
+                    drawn = await coordinator.draw([Draw(pool, 0) for pool in mine])
+                    told.update(zip([pool.key for pool in mine], drawn, strict=True))
+        return [told.get(pool.key) for pool in pools]
 
     async def ask_back(self, shares: list[Share]) -> None:
         for coordinator, mine in self._split(shares):

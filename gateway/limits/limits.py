@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.catalog import Rules
+from gateway.errors import Refusal
 
 
 class Need(msgspec.Struct):
@@ -60,6 +61,25 @@ class Limits(Protocol):
     def take(self, need: Need) -> Hold | None: ...
 
     async def draw(self, need: Need) -> Hold: ...
+
+    async def look(self, need: Need) -> list[Standing]:
+        """How every limit that counts this call stands, without taking any of it."""
+        ...
+
+
+class Standing(msgspec.Struct):
+    """One limit and one call: `needs` of `size`, of which `left` is free now (None: the coordinator can't be asked). `refusal` is what
+    the call would get."""
+
+    scope: str
+    name: str
+    kind: str
+    window: str
+    size: int
+    needs: int
+    left: int | None
+    resets_at: float | None
+    refusal: Refusal | None = None
 
 
 class IngestedCost(msgspec.Struct):

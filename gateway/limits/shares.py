@@ -13,11 +13,12 @@ from collections.abc import Callable
 
 from gateway.catalog import Rules, Settings
 from gateway.limits.drawing import Drawing
-from gateway.limits.limits import IngestedCost, Need
+from gateway.limits.limits import IngestedCost, Need, Standing
 from gateway.limits.lines import Line, lines_of
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key
 from gateway.limits.refusals import no_coordinator, reached
 from gateway.limits.share import CallHold, Share
+from gateway.limits.windows import FOREVER
 from gateway.metrics import Metrics
 
 WAIT_S = 1.0
@@ -84,6 +85,12 @@ class Shares:
                     raise self._refused(share, amount)
             if empty:
                 await self._ask_back([share for share, _ in empty], now)
+
+    async def look(self, need: Need) -> list[Standing]:
+        """How every limit that counts this call stands: what nobody holds, with what workers hold and don't need."""
+        parts = self._parts(need)
+        told = await self.drawing.look([share.pool for share, _ in parts])
+        return [_standing(share, amount, drawn) for (share, amount), drawn in zip(parts, told, strict=True)]
 
     def ingested(self, costs: list[IngestedCost]) -> None:
         """The logbook has committed these: their amounts left this worker's shares in the same transaction."""
@@ -255,6 +262,16 @@ def _is_known_empty(share: Share, amount: int, now: float) -> bool:
 
 def _left(share: Share) -> int:
     return max(0, share.available + (share.told.left if share.told else 0))
+
+
+def _standing(share: Share, amount: int, told: Drawn | None) -> Standing:
+    pool = share.pool
+    left = None if told is None else max(0, share.available) + max(0, told.left) + told.lent
+    resets_at = pool.end if pool.kind == "money" and pool.end < FOREVER else None
+    standing = Standing(pool.scope, pool.name, pool.kind, pool.window, pool.size, amount, left, resets_at)
+    if amount > pool.size or (left is not None and left < amount):
+        standing.refusal = reached(pool, told, amount, left or 0)
+    return standing
 
 
 def _may_come(told: Drawn | None, missing: int) -> bool:

@@ -29,12 +29,16 @@ async def authenticate(plane: Plane, caller: Headers, now: float) -> tuple[Key, 
             raise refused(plane)
         key = await plane.find_key(digest)
         catalog = plane.holder.catalog
-    if key is None or key.disabled or (key.expires_at is not None and key.expires_at <= now):
+    if key is None or not is_usable(key, now):
         raise refused(plane)
     project = catalog.projects.get(key.project_id)
     if project is None or project.archived:
         raise refused(plane)
     return key, project
+
+
+def is_usable(key: Key, now: float) -> bool:
+    return not key.disabled and (key.expires_at is None or key.expires_at > now)
 
 
 def presented(caller: Headers) -> str | None:

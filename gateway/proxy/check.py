@@ -51,9 +51,14 @@ def worst_cost_nusd(catalog: Catalog, route: Route, asked: Asked, prompt: int, n
         price = target.model.price_at(now)
         if price is None:
             return None
-        output = output_bound(catalog, target, asked)
-        worst = max(worst, cost_nusd(Usage(prompt, output, total_tokens=prompt + output), _dearest(price)))
+        worst = max(worst, cost_bound_nusd(price, prompt, output_bound(catalog, target, asked))[0])
     return worst
+
+
+def cost_bound_nusd(price: Price, prompt: int, output: int) -> tuple[int, Price]:
+    """The most that so many tokens can cost, and the price at which they do."""
+    dearest = _dearest(price)
+    return cost_nusd(Usage(prompt, output, total_tokens=prompt + output), dearest), dearest
 
 
 def _dearest(price: Price) -> Price:
@@ -86,6 +91,22 @@ async def check(
 ) -> Hold | None:
     """The hold for this call, or None when nothing limits it. Raises LimitReached, Unavailable, Unprocessable; sets the call's
     estimate."""
+    need = need_of(catalog, call, project, key, route, asked, ceiling)
+    if need is None:
+        return None
+    return limits.take(need) or await limits.draw(need)
+
+
+def need_of(
+    catalog: Catalog,
+    call: Call,
+    project: Project,
+    key: Key,
+    route: Route,
+    asked: Asked,
+    ceiling: int | None,
+) -> Need | None:
+    """What this call may use at most, or None when nothing limits it. Raises LimitReached, Unprocessable; sets the call's estimate."""
     call.prompt_estimate = prompt = estimate_prompt(call.endpoint, asked)
     call.fields = asked.fields
     rules = rules_of(catalog, project, key, call.user)
@@ -107,7 +128,7 @@ async def check(
             )
         cost = 0
     output = max(output_bound(catalog, target, asked) for target in route.targets)
-    need = Need(
+    return Need(
         org_id=project.org_id,
         project_id=project.id,
         key_id=key.id,
@@ -119,7 +140,6 @@ async def check(
         created_at=call.created_at,
         rules=rules,
     )
-    return limits.take(need) or await limits.draw(need)
 
 
 def read_ceiling(value: str | None) -> int | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway import errors
 from gateway.catalog import Provider, Target
-from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator
+from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator, UpstreamRequest
 from gateway.proxy.answer import relayed
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call, Plane
@@ -89,8 +89,10 @@ async def _attempt(
     attempt = AttemptRecord(provider.name, model.id, start_ms=round(call.elapsed_ms(), 3))
     call.attempts.append(attempt)
     started_ns = time.perf_counter_ns()
-    outcome = _refuse_to_try(plane, route, target) or await _try(
-        plane, call, route, target, asked, max_tokens_cap, attempt
+    outcome = (
+        passed_over(plane, route, target)
+        or plane.health.enter(target, time.monotonic())
+        or await _try(plane, call, route, target, asked, max_tokens_cap, attempt)
     )
     attempt.ms = round((time.perf_counter_ns() - started_ns) / 1e6, 3)
     if isinstance(outcome, Failure):
@@ -108,8 +110,8 @@ async def _attempt(
     return outcome
 
 
-def _refuse_to_try(plane: Plane, route: Route, target: Target) -> Failure | None:
-    """Why this target is not even tried."""
+def passed_over(plane: Plane, route: Route, target: Target) -> Failure | None:
+    """Why this target is not even tried, however well it is."""
     provider = target.model.provider
     if plane.force_openai_failover and route.tier == "fast" and (provider.name == "openai" or provider.is_sandbox):
         return Failure("resting", "OPTYX_FORCE_OPENAI_FAILOVER is set", code="forced")
@@ -119,7 +121,7 @@ def _refuse_to_try(plane: Plane, route: Route, target: Target) -> Failure | None
             f"{provider.credential_variable or 'its credential'} is not set",
             code=provider.credential_variable,
         )
-    return plane.health.enter(target, time.monotonic())
+    return None
 
 
 async def _try(
@@ -132,26 +134,11 @@ async def _try(
     attempt: AttemptRecord,
 ) -> Whole | Streaming | Failure:
     provider = target.model.provider
-    adapter = plane.adapters[provider.kind]
-    ask = Ask(
-        endpoint=call.endpoint,
-        model=target.model.upstream_name,
-        stream=call.stream,
-        fields=asked.fields,
-        body=asked.body,
-        include_usage=asked.include_usage,
-        strict=route.tier is None,
-        max_tokens_cap=max_tokens_cap,
-    )
-    request = adapter.build(ask, provider.base_url, provider.credential.reveal() if provider.credential else None)
+    ask, request = built(plane, call, route, target, asked, max_tokens_cap)
     if isinstance(request, Failure):
         plane.health.abandon(target)
         if route.tier is None:
-            raise errors.BadRequest(
-                request.message or f"{provider.name} can't do '{request.param}'.",
-                code="unsupported_parameter",
-                param=request.param,
-            )
+            raise unsupported(provider, request)
         return request
     if call.is_gone:
         plane.health.abandon(target)
@@ -182,6 +169,34 @@ async def _try(
     if not isinstance(outcome, Streaming):
         call.reply = None
     return outcome
+
+
+def built(
+    plane: Plane, call: Call, route: Route, target: Target, asked: Asked, max_tokens_cap: int | None
+) -> tuple[Ask, UpstreamRequest | Failure]:
+    """What the provider would be sent, or why its kind can't be."""
+    provider = target.model.provider
+    ask = Ask(
+        endpoint=call.endpoint,
+        model=target.model.upstream_name,
+        stream=call.stream,
+        fields=asked.fields,
+        body=asked.body,
+        include_usage=asked.include_usage,
+        strict=route.tier is None,
+        max_tokens_cap=max_tokens_cap,
+    )
+    credential = provider.credential.reveal() if provider.credential else None
+    return ask, plane.adapters[provider.kind].build(ask, provider.base_url, credential)
+
+
+def unsupported(provider: Provider, failure: Failure) -> errors.BadRequest:
+    """The caller named this provider's model: then what it can't do is said, and not passed over."""
+    return errors.BadRequest(
+        failure.message or f"{provider.name} can't do '{failure.param}'.",
+        code="unsupported_parameter",
+        param=failure.param,
+    )
 
 
 async def _understand(plane: Plane, call: Call, target: Target, ask: Ask, reply: Reply) -> Whole | Streaming | Failure:

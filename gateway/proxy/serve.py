@@ -10,7 +10,7 @@ from gateway import errors, ids
 from gateway.capture import Captured
 from gateway.providers.provider import Endpoint
 from gateway.proxy import answer
-from gateway.proxy.authenticate import authenticate
+from gateway.proxy.authenticate import Headers, authenticate
 from gateway.proxy.body import Asked, parse, read
 from gateway.proxy.call import Call, Caller, Plane, Replay
 from gateway.proxy.check import check, read_ceiling
@@ -41,9 +41,9 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
         body = await read(caller, plane.max_body)
         if call.project.capture:
             call.captured = Captured(body)
-        tier = _read_headers(plane, caller, call)
+        tier = read_headers(plane, caller, call)
         asked = parse(endpoint, body)
-        route = _route(plane, call, asked, tier)
+        route = route_of(plane, call, asked, tier)
         replay = await _replay(plane, caller, call, body)
         if replay is not None and replay.stored is not None:
             _answer_stored(plane, caller, call, replay.stored)
@@ -72,7 +72,7 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
     assert call.key is not None
     caller.on_gone = functools.partial(_left, plane, call)
     caller.on_cut = functools.partial(_cut, call)
-    ceiling = _ceiling(caller)
+    ceiling = ceiling_of(caller)
     call.hold = await check(plane.limits, plane.holder.catalog, call, call.project, call.key, route, asked, ceiling)
     intend(plane, call, route)
     if plane.durable:
@@ -98,7 +98,8 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
     caller.write(answer.whole(plane, caller, call, 200, outcome.answer.body, [answer.JSON]))
 
 
-def _route(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
+def route_of(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
+    """Where the call goes, written into its facts. Raises NotFound, Forbidden, BadRequest."""
     assert call.project is not None
     assert call.key is not None
     call.requested_model = asked.model
@@ -111,7 +112,7 @@ def _route(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
     return route
 
 
-def _read_headers(plane: Plane, caller: Caller, call: Call) -> str | None:
+def read_headers(plane: Plane, caller: Headers, call: Call) -> str | None:
     """The tier asked for; attribution goes to the call. Raises BadRequest: a malformed x-optyx-* value is never ignored."""
     user = caller.header("x-optyx-user")
     if user is not None:
@@ -131,7 +132,8 @@ def _read_headers(plane: Plane, caller: Caller, call: Call) -> str | None:
     return read_tier(caller.header("x-optyx-tier"), plane.holder.catalog)
 
 
-def _ceiling(caller: Caller) -> int | None:
+def ceiling_of(caller: Headers) -> int | None:
+    """The most a call may cost, as its header says. Raises BadRequest."""
     try:
         return read_ceiling(caller.header("x-optyx-max-cost-usd"))
     except ValueError as error:
