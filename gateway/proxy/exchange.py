@@ -144,6 +144,7 @@ async def _try(
     if isinstance(request, Failure):
         plane.health.abandon(target)
         if route.tier is None:
+            attempt.failure, attempt.detail = request.kind, request.detail
             raise unsupported(provider, request)
         return request
     if call.is_gone:
