@@ -26,7 +26,7 @@ from gateway.admin.tail import Tail
 from gateway.build import Surroundings
 from gateway.capture import Capture
 from gateway.config import Config
-from gateway.front import Server, require_fast_parser
+from gateway.front import AiohttpCaller, Server, require_fast_parser
 from gateway.health import Health
 from gateway.journal import Journal
 from gateway.limits.idempotency import PostgresIdempotency
@@ -39,15 +39,14 @@ from gateway.logbook import Logbook
 from gateway.metrics import Metrics
 from gateway.providers import anthropic, google, openai
 from gateway.providers.provider import Adapter, Endpoint
-from gateway.proxy.call import Caller, Plane
+from gateway.proxy.call import Plane
 from gateway.proxy.explain import explain
 from gateway.proxy.serve import serve
 from gateway.refresh import Refresh
 from gateway.sealing import Sealer, SealError, key_of
 from gateway.secret import Secret
-from gateway.shortcut import Shortcut
 from gateway.store import payloads, workers
-from gateway.store.pool import UNREACHABLE, connect, open_pool
+from gateway.store.pool import TROUBLE, connect, open_pool
 from gateway.store.providers import CIRCUITS
 from gateway.store.writer import PostgresWriter
 from gateway.upstream import Upstream
@@ -77,8 +76,7 @@ class Worker:
         self.url = url
         self.id = ids.new("wrk")
         self.machine = socket.gethostname()
-        self.callers: set[Caller] = set()
-        self.shortcuts: set[Shortcut] = set()
+        self.callers: set[AiohttpCaller] = set()
         self.is_orphan = False
         self._no_call = asyncio.Event()
         self.metrics = Metrics()
@@ -120,7 +118,7 @@ class Worker:
             await self.refresh.start()
             lives.push_async_callback(self.refresh.close)
             lives.callback(self.upstream.close)
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(*TROUBLE):
                 async with asyncio.timeout(2), pool.acquire() as connection:
                     await workers.read_clock(connection)
             idempotency = PostgresIdempotency(pool, self.id)
@@ -170,7 +168,7 @@ class Worker:
                 log.warning("records are left in the journal; the next worker carries them over")
             await capture.flush(CAPTURE_FLUSH_S)
             await shares.close()
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(*TROUBLE):
                 await asyncio.wait_for(workers.stopped(pool, self.id), 2)
             (self.config.home / "run" / f"{self.id}.json").touch()
 
@@ -218,7 +216,7 @@ class Worker:
         async with contextlib.AsyncExitStack() as runners:
             sites: list[web.BaseSite] = []
             for app, routes, opened in sockets:
-                runner = Runner(app, functools.partial(Server, app, config, routes, self.shortcuts))
+                runner = Runner(app, functools.partial(Server, app, config, routes))
                 await runner.setup()
                 runners.push_async_callback(runner.cleanup)
                 sites.append(web.SockSite(runner, opened, backlog=1024))
@@ -233,10 +231,10 @@ class Worker:
         app[plain.NUMBERS] = self._numbers
         return app
 
-    def _route(self, endpoint: Endpoint) -> Callable[[Caller], Awaitable[None]]:
+    def _route(self, endpoint: Endpoint) -> Callable[[AiohttpCaller], Awaitable[None]]:
         plane, callers = self.plane, self.callers
 
-        async def route(caller: Caller) -> None:
+        async def route(caller: AiohttpCaller) -> None:
             callers.add(caller)
             try:
                 await serve(plane, caller, endpoint)
@@ -315,7 +313,7 @@ class Worker:
                 "targets": self.health.report(time.monotonic()),
                 "journal": self.backlog.report(len(self.callers)),
             }
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(*TROUBLE):
                 async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:
                     text = msgspec.json.encode(state).decode()
                     self.shares.workers = await workers.beat(

@@ -25,7 +25,7 @@ from gateway.errors import Unavailable
 from gateway.sealing import Sealer, SealError
 from gateway.secret import Secret
 from gateway.store import catalog as store
-from gateway.store.pool import UNREACHABLE, Connection, connect
+from gateway.store.pool import TROUBLE, Connection, connect
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Refresh:
         """The first catalog: from the database, or from the last good snapshot when that is away."""
         try:
             await self._open()
-        except UNREACHABLE as error:
+        except TROUBLE as error:
             log.warning("the database is away (%s); starting from the last known configuration", type(error).__name__)
             self._restore()
 
@@ -88,7 +88,7 @@ class Refresh:
                     if self._connection is None:
                         await self._open()
                     await self._watch()
-                except UNREACHABLE as error:
+                except TROUBLE as error:
                     if self.is_connected or self.catalog is EMPTY:
                         log.warning("the database is away (%s); known keys go on working", type(error).__name__)
                     await self._close()
@@ -129,7 +129,7 @@ class Refresh:
                 if self._asker is None or self._asker.is_closed():
                     self._asker = await connect(self._url, "keys", 2)
                 row = await store.read_key(self._asker, digest)
-        except UNREACHABLE:
+        except TROUBLE:
             if self._asker is not None:
                 self._asker.terminate()
                 self._asker = None

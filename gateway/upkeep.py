@@ -9,18 +9,17 @@ import logging
 import time
 from typing import Any, Protocol
 
-import asyncpg
-
 from gateway.catalog import Catalog
 from gateway.journal import Journal
 from gateway.logbook import Logbook
 from gateway.metrics import Metrics
 from gateway.store import books, partitions
-from gateway.store.pool import UNREACHABLE, Pool
+from gateway.store.pool import TROUBLE, Pool
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_S = 600.0
+HOUSE_AGAIN_S = 5.0
 BOOKS_S = 60.0
 BOOKS_SHARE = 20
 """A look that takes long (millions of calls an hour) comes less often: a twentieth of the time at most."""
@@ -58,7 +57,7 @@ class Backlog:
 
 async def first_days(pool: Pool, holder: Holder) -> bool:
     """Before the first call: today's partitions, so that no row has to go where rows of no day go. Not waited for long."""
-    with contextlib.suppress(*UNREACHABLE):
+    with contextlib.suppress(*TROUBLE):
         async with asyncio.timeout(FIRST_DAYS_S):
             await _keep_house(pool, holder)
             return True
@@ -73,8 +72,9 @@ async def keep_house(pool: Pool, holder: Holder, is_done: bool) -> None:
         try:
             await _keep_house(pool, holder)
             await asyncio.sleep(HOUSEKEEPING_S)
-        except UNREACHABLE:
-            await asyncio.sleep(5)
+        except TROUBLE as error:
+            log.warning("housekeeping has to wait: %s", error)
+            await asyncio.sleep(HOUSE_AGAIN_S)
 
 
 async def _keep_house(pool: Pool, holder: Holder) -> None:
@@ -91,8 +91,6 @@ async def _keep_house(pool: Pool, holder: Holder) -> None:
 
 async def check_books(pool: Pool, metrics: Metrics, worker_id: str) -> None:
     """Until cancelled: every minute one worker of all looks at the last two hours, counts what is wrong and says it once."""
-    for name in books.RECENT:
-        metrics.violation(name, 0)  # there from the start: an alert on an increase needs something to increase
     told: set[Any] = set()
     pause_s = BOOKS_S
     while True:
@@ -100,7 +98,7 @@ async def check_books(pool: Pool, metrics: Metrics, worker_id: str) -> None:
         began = time.monotonic()
         try:
             wrong = await look(pool, metrics, worker_id)
-        except (*UNREACHABLE, asyncpg.PostgresError) as error:
+        except TROUBLE as error:
             log.warning("the books could not be checked: %s", error)
             continue
         pause_s = max(BOOKS_S, (time.monotonic() - began) * BOOKS_SHARE)

@@ -47,3 +47,6 @@ UNREACHABLE = (
 )  # fmt: skip
 """What is raised when the database is away or lets nobody in (it is being restored, its password was changed), and not when a statement is
 wrong."""
+
+TROUBLE = (*UNREACHABLE, asyncpg.PostgresError)
+"""Whatever Postgres can come up with: for tasks beside the calls, which say so and try again. The calls must not end with them."""
