@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import asyncpg
+import msgspec
 
 from gateway import config, ids, keyring, seed
+from gateway.admin.routes import ROUTES
 from gateway.app import Worker
 from gateway.config import Config
 from tests.upstream import Upstream
@@ -88,13 +91,17 @@ class Gateway:
     async def admin(
         self, method: str, path: str, body: Any = None, *, role: str = "owner", headers: dict[str, str] | None = None
     ) -> Answered:
-        """One request to the admin API; `path` from after /admin/v1. Bytes go as they are, anything else as JSON."""
+        """One request to the admin API; `path` from after /admin/v1. Bytes go as they are, anything else as JSON. Every good answer is
+        held to the shape that its route declares."""
         sent = {"Authorization": f"Bearer {await self.token(role)}", **(headers or {})}
         given: dict[str, Any] = (
             {"data": io.BytesIO(body)} if isinstance(body, bytes) else {} if body is None else {"json": body}
         )
         async with self.session.request(method, self.admin_url + path, headers=sent, **given) as response:
-            return Answered(response.status, response.headers, await response.read())
+            answered = Answered(response.status, response.headers, await response.read())
+        if answered.status < 300 and answered.headers.get("content-type") == "application/json":
+            require_declared_shape(method, path, answered.json)
+        return answered
 
     async def changed(self) -> None:
         """Waits until the worker's catalog is what the database holds."""
@@ -134,6 +141,18 @@ class Gateway:
                 if row is not None:
                     return row
                 await asyncio.sleep(0.01)
+
+
+def require_declared_shape(method: str, path: str, body: Json) -> None:
+    """What a route answers is its struct, and nothing besides."""
+    plain = path.partition("?")[0]
+    for route in ROUTES:
+        pattern = re.sub(r"{\w+}", "(.+)" if route.takes_slashes else "([^/]+)", route.path)
+        if route.method == method and re.fullmatch(pattern, plain):
+            declared = msgspec.to_builtins(msgspec.convert(body, route.answer))
+            assert declared == body, f"{method} {path} gives what {route.answer} does not declare"
+            return
+    raise AssertionError(f"{method} {path} is not in the table of routes")
 
 
 class Answered:

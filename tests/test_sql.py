@@ -1,0 +1,39 @@
+"""Every statement of ours is prepared on the migrated schema: a column that was renamed is noticed here, and not in production."""
+
+import importlib
+import pkgutil
+import re
+
+import gateway.store
+
+FRAGMENTS = {"log_rows.WITH_NAMES", "log_search.COUNT", "log_tail.ROWS"}
+"""Parts that are no statement alone; what is put together from them is run by tests/admin/test_logs.py and test_tail.py."""
+
+SQL = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|LOCK)\b")
+
+
+def statements():
+    for module in pkgutil.iter_modules(gateway.store.__path__):
+        loaded = importlib.import_module(f"gateway.store.{module.name}")
+        for name, value in vars(loaded).items():
+            for part, text in value.items() if isinstance(value, dict) else [("", value)]:
+                if (
+                    name.isupper()
+                    and isinstance(text, str)
+                    and SQL.match(text)
+                    and f"{module.name}.{name}" not in FRAGMENTS
+                ):
+                    yield f"{module.name}.{name} {part}".strip(), text
+
+
+async def test_every_statement_is_prepared_on_the_migrated_schema(connection):
+    wrong, count = {}, 0
+    await connection.execute("CREATE TEMP TABLE staging (LIKE request_logs)")
+    for name, text in statements():
+        count += 1
+        try:
+            await connection.prepare(text)
+        except Exception as error:
+            wrong[name] = str(error)
+    assert wrong == {}
+    assert count > 150
