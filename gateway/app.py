@@ -39,7 +39,7 @@ from gateway.logbook import Logbook
 from gateway.metrics import Metrics
 from gateway.providers import anthropic, google, openai
 from gateway.providers.provider import Adapter, Endpoint
-from gateway.proxy.call import Plane
+from gateway.proxy.call import LateKey, Plane
 from gateway.proxy.explain import explain
 from gateway.proxy.serve import serve
 from gateway.refresh import Refresh
@@ -304,14 +304,19 @@ class Worker:
 
     async def _beat(self, pool: Any) -> None:
         """Heartbeat, numbers for /metrics, idle upstream connections."""
+        since: dict[AiohttpCaller, float] = {}
         while True:
+            now = time.monotonic()
+            since = {caller: since.get(caller, now) for caller in self.callers}
             self.upstream.sweep()
             await asyncio.to_thread(exposition.leave, self.config.home / "run", self._mine())
             state = {
                 "in_flight": len(self.callers),
                 "streams": len(self.plane.relays),
-                "targets": self.health.report(time.monotonic()),
+                "oldest_s": round(now - min(since.values(), default=now), 1),
+                "targets": self.health.report(now),
                 "journal": self.backlog.report(len(self.callers)),
+                "late_keys": self._late_keys(),
             }
             with contextlib.suppress(*TROUBLE):
                 async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:
@@ -320,6 +325,13 @@ class Worker:
                         connection, self.id, self.machine, os.getpid(), VERSION, text
                     )
             await asyncio.sleep(HEARTBEAT_S)
+
+    def _late_keys(self) -> dict[str, LateKey]:
+        """Of the last hour."""
+        late, horizon = self.plane.late_keys, time.time() - 3600
+        for key_id in [key_id for key_id, one in late.items() if one.last < horizon]:
+            del late[key_id]
+        return late
 
     def _readiness(self) -> tuple[bool, dict[str, str]]:
         components = {

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.admin.schema import Role
+from gateway.admin.shared import Shared
 from gateway.admin.tail import Tail
 from gateway.catalog import Catalog, Key, Project
 from gateway.config import Config
@@ -48,6 +49,7 @@ class Desk(msgspec.Struct):
     adapters: Mapping[str, Adapter]
     explain: Explain
     sealer: Sealer | None = None
+    shared: Shared = msgspec.field(default_factory=Shared)
     clock: Callable[[], float] = time.time
 
     @property

@@ -33,6 +33,7 @@ from gateway.admin import (
     logs,
     models,
     orgs,
+    overview,
     people,
     projects,
     provider_test,
@@ -213,4 +214,9 @@ ROUTES: tuple[Route, ...] = (
           summary="Calls, tokens and money by project, key, model, time …"),
     Route(method="POST", path="/explain", handler=explain.explain, role="viewer", body=explain.Question, answer=s.Explanation, db="none",
           summary="What would happen to a request; no provider is called"),
+    # at a glance
+    Route(method="GET", path="/overview", handler=overview.show, role="viewer", query=overview.OverviewQuery, answer=s.Overview, db="none",
+          summary="The first screen in one call"),
+    Route(method="GET", path="/attention", handler=overview.needs, role="viewer", answer=s.Page[s.Attention], db="none",
+          summary="What needs an operator, the urgent first"),
 )  # fmt: skip

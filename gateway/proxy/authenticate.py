@@ -7,7 +7,9 @@ from typing import Protocol
 from gateway import keyring
 from gateway.catalog import Key, Project
 from gateway.errors import InvalidApiKey
-from gateway.proxy.call import Plane
+from gateway.proxy.call import LateKey, Plane
+
+MOST_LATE_KEYS = 1_000
 
 
 class Headers(Protocol):
@@ -30,6 +32,8 @@ async def authenticate(plane: Plane, caller: Headers, now: float) -> tuple[Key, 
         key = await plane.find_key(digest)
         catalog = plane.holder.catalog
     if key is None or not is_usable(key, now):
+        if key is not None:
+            _note_late(plane, key, now)
         raise refused(plane)
     project = catalog.projects.get(key.project_id)
     if project is None or project.archived:
@@ -39,6 +43,13 @@ async def authenticate(plane: Plane, caller: Headers, now: float) -> tuple[Key, 
 
 def is_usable(key: Key, now: float) -> bool:
     return not key.disabled and (key.expires_at is None or key.expires_at > now)
+
+
+def _note_late(plane: Plane, key: Key, now: float) -> None:
+    """For the operator: nobody's call is in the log, and somebody still uses this key."""
+    if key.id in plane.late_keys or len(plane.late_keys) < MOST_LATE_KEYS:
+        late = plane.late_keys.setdefault(key.id, LateKey())
+        late.calls, late.last = late.calls + 1, now
 
 
 def presented(caller: Headers) -> str | None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from gateway import clock
 from gateway.capture import Captured, Outcome, Ticket
 from gateway.catalog import Catalog, Key, Project, Target
@@ -64,12 +66,19 @@ class Journal(Protocol):
     async def synced(self) -> None: ...
 
 
+class LateKey(msgspec.Struct):
+    """A key that no longer works and is still used: how often, and when last (epoch seconds)."""
+
+    calls: int = 0
+    last: float = 0.0
+
+
 class Plane:
     """What a worker's calls share. Built once in `app`."""
 
     __slots__ = (
         "adapters", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency", "is_draining",
-        "journal", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "upstream", "version",
+        "journal", "late_keys", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "upstream", "version",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +105,7 @@ class Plane:
         self.find_key = find_key
         self.limits = limits
         self.journal = journal
+        self.late_keys: dict[str, LateKey] = {}
         self.upstream = upstream
         self.health = health
         self.metrics = metrics
