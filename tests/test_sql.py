@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import gateway.store
 
@@ -37,3 +38,12 @@ async def test_every_statement_is_prepared_on_the_migrated_schema(connection):
             wrong[name] = str(error)
     assert wrong == {}
     assert count > 150
+
+
+async def test_every_table_is_on_the_page_of_the_data_model(connection):
+    tables = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND NOT relispartition"
+    )
+    text = (Path(__file__).parent.parent / "docs/data-model.md").read_text()
+    named = set(re.findall(r"`([a-z_]+)`", text))
+    assert {row[0] for row in tables if not row[0].startswith(("_yoyo", "yoyo"))} - named == set()
