@@ -77,7 +77,7 @@ class Worker:
         self.id = ids.new("wrk")
         self.machine = socket.gethostname()
         self.callers: set[AiohttpCaller] = set()
-        self.is_orphan = False
+        self.lame_duck_s = config.lame_duck_s
         self._no_call = asyncio.Event()
         self.metrics = Metrics()
         self.health = Health()
@@ -196,7 +196,11 @@ class Worker:
         """The parent is gone: nobody would replace us or pass a signal on. The port is freed at once for whoever starts anew; what is
         under way may finish."""
         log.error("the parent is gone; this worker finishes its calls and ends")
-        self.is_orphan = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: no balancer is waiting to notice, so the listeners close at once; calls may still finish."""
+        self.lame_duck_s = 0.0
         self.stop()
 
     @contextlib.asynccontextmanager
@@ -249,8 +253,7 @@ class Worker:
         """Not ready at once; the listeners stay a moment for balancers that have not noticed; calls may finish until the deadline."""
         self.plane.is_draining = True
         self.tail.end()
-        if not self.is_orphan:
-            await self._hurried(self.config.lame_duck_s)
+        await self._hurried(self.lame_duck_s)
         for site in sites:
             await site.stop()
         if not self.callers:
@@ -419,8 +422,8 @@ def run_worker(
     async def main() -> int:
         worker = Worker(config, url, sandbox_url)
         loop = asyncio.get_running_loop()
-        for order in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(order, worker.stop)
+        loop.add_signal_handler(signal.SIGTERM, worker.stop)
+        loop.add_signal_handler(signal.SIGINT, worker.interrupt)
         if parent_fd is not None:
 
             def parent_ended() -> None:

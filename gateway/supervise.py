@@ -96,6 +96,7 @@ class Supervisor:
         self._postgres: EmbeddedPostgres | None = None
         self._database_url = config.database_url
         self._signals = 0
+        self._first_signal = signal.SIGTERM
         self._ready_pipes: dict[int, int] = {}
         self._lifeline = os.pipe()
         """Workers hold the read end: it ends when we do, however that happens."""
@@ -309,7 +310,7 @@ class Supervisor:
     def _drain(self, wake: int) -> int:
         """The first signal lets them finish, the second hurries them, the third kills; so does a drain that takes longer than it may."""
         told = [child.process for child in self._children if child.process is not None and child.process.poll() is None]
-        self._pass_on(signal.SIGTERM)
+        self._pass_on(self._first_signal)
         signals = 1
         deadline = time.monotonic() + self.config.lame_duck_s + self.config.drain_s + DRAIN_GRACE_S
         while any(process.poll() is None for process in told):
@@ -323,7 +324,7 @@ class Supervisor:
                 log.error("a worker did not end in time; its journal is carried over by the next one")
                 self._pass_on(signal.SIGKILL)
         # one that was told before it had a handler ends by the signal itself: it served nobody
-        return 0 if all(process.returncode in (0, -signal.SIGTERM) for process in told) else 1
+        return 0 if all(process.returncode in (0, -self._first_signal) for process in told) else 1
 
     def _pass_on(self, order: signal.Signals) -> None:
         for child in self._children:
@@ -336,7 +337,9 @@ class Supervisor:
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
-        def count(_number: int, _frame: object) -> None:
+        def count(number: int, _frame: object) -> None:
+            if not self._signals:
+                self._first_signal = signal.Signals(number)
             self._signals += 1
 
         for order in (signal.SIGTERM, signal.SIGINT):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,7 +91,9 @@ def _tell(mode: str, started: object) -> None:
     url = started.url
     lines = [f"Optyx serves {url}   (Ctrl-C stops all of it)"]
     if mode != "serve":
-        lines.append(f"Admin token: in {started.admin_credentials} (optyx and optyx-tui find it there)")
+        lines.append(
+            f"Admin token: in {started.admin_credentials} ({_command('optyx')} and {_command('optyx-tui')} find it there)"
+        )
     if mode == "demo":
         lines += _demo_lines(url, started.project_key)
     elif mode == "up" and not started.has_provider:
@@ -99,18 +103,22 @@ def _tell(mode: str, started: object) -> None:
     print("\n".join(lines), flush=True)
 
 
+def _command(name: str) -> str:
+    """How this shell can call one of our commands: by its name, or by the path of the environment that runs now."""
+    if shutil.which(name):
+        return name
+    path = Path(sys.executable).parent / name
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def _demo_lines(url: str, key: str | None) -> list[str]:
+    another = f"{_command('optyx')} keys create --project default --name NAME"
     if key is not None:
-        lines = [
-            f"Project key: {key}   (shown once; make another with: optyx keys create --project default --name NAME)",
-            "",
-        ]
+        lines = [f"Project key: {key}   (shown once; make another with: {another})"]
     else:
-        lines = [
-            "Project key: yours from the first start; its data is kept. Make another with: optyx keys create --project default --name NAME",
-            "",
-        ]
+        lines = [f"Project key: yours from the first start; its data is kept. Make another with: {another}"]
         key = "$OPTYX_API_KEY"
+    lines += [f"Dashboard:   {_command('optyx-tui')}   (in another terminal)", ""]
     head = (
         f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
         if not key.startswith("$")
