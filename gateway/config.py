@@ -115,13 +115,18 @@ def _origins(value: str) -> tuple[str, ...]:
 
 
 def _sealing_key(value: str) -> Secret:
-    try:
-        size = len(base64.b64decode(value, validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if size != 32:
-        raise ValueError("wants the base64 of 32 bytes: head -c 32 /dev/urandom | base64")
-    return Secret(value)
+    """One key, or several with commas in between: the first seals, all of them open."""
+    keys = [part.strip() for part in value.split(",")]
+    for key in keys:
+        try:
+            size = len(base64.b64decode(key, validate=True))
+        except (binascii.Error, ValueError):
+            size = 0
+        if size != 32:
+            raise ValueError(
+                "wants the base64 of 32 bytes: head -c 32 /dev/urandom | base64 (a new key stands before the old ones, with a comma)"
+            )
+    return Secret(",".join(keys))
 
 
 def _default_home() -> str:
@@ -209,7 +214,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "OPTYX_SECRET_KEY",
         None,
-        "Base64 of 32 bytes that seals stored credentials; unset: made in OPTYX_HOME.",
+        "Base64 of 32 bytes that seals stored credentials and bodies (to rotate: new,old); unset: made in OPTYX_HOME.",
         _sealing_key,
         secret=True,
     ),

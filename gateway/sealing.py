@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -20,20 +21,29 @@ class SealError(Exception):
 
 
 class Sealer:
-    def __init__(self, key: Secret) -> None:
-        self._cipher = AESGCM(base64.b64decode(key.reveal()))
+    """`keys`: one, or several with commas in between. The first seals, all of them open: that is how a key is rotated."""
+
+    def __init__(self, keys: Secret) -> None:
+        self._ciphers = [AESGCM(base64.b64decode(key)) for key in keys.reveal().split(",")]
 
     def seal(self, text: bytes, what: str) -> bytes:
         """`what` names the thing sealed (a row's id and version): it can't be moved to another."""
         nonce = secrets.token_bytes(NONCE)
-        return nonce + self._cipher.encrypt(nonce, text, what.encode())
+        return nonce + self._ciphers[0].encrypt(nonce, text, what.encode())
 
     def open(self, sealed: bytes, what: str) -> bytes:
         """Raises SealError."""
-        try:
-            return self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], what.encode())
-        except (InvalidTag, ValueError):
-            raise SealError(f"{what} can't be opened with this OPTYX_SECRET_KEY") from None
+        for cipher in self._ciphers:
+            with contextlib.suppress(InvalidTag, ValueError):
+                return cipher.decrypt(sealed[:NONCE], sealed[NONCE:], what.encode())
+        raise SealError(f"{what} can't be opened with this OPTYX_SECRET_KEY")
+
+    def resealed(self, sealed: bytes, what: str) -> bytes | None:
+        """The same under the first key, or None when it is so already. Raises SealError."""
+        with contextlib.suppress(InvalidTag, ValueError):
+            self._ciphers[0].decrypt(sealed[:NONCE], sealed[NONCE:], what.encode())
+            return None
+        return self.seal(self.open(sealed, what), what)
 
 
 def key_of(home: Path, configured: Secret | None, *, may_create: bool) -> Secret | None:

@@ -33,6 +33,7 @@ COMMANDS = {
     "users": ("tui.commands.people", "users"),
     "tokens": ("tui.commands.people", "tokens"),
     "undo": ("tui.commands.people", "undo"),
+    "secrets": ("tui.commands.secrets", "secrets"),
     "logs": ("tui.commands.logs", "logs"),
     "audit": ("tui.commands.audit", "audit"),
     "version": ("tui.commands.about", "version"),

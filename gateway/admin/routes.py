@@ -39,6 +39,7 @@ from gateway.admin import (
     provider_test,
     providers,
     reprice,
+    secrets,
     session,
     settings,
     tiers,
@@ -192,6 +193,9 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/books", handler=books.check, role="viewer", answer=s.Books, db="none", summary="Check that the books add up"),
     Route(method="POST", path="/reprice", handler=reprice.reprice, role="owner", body=reprice.RepriceBody, answer=s.Repricing, db="none",
           summary="What a period's calls cost at the prices of now; with apply, make it so"),
+    # secrets
+    Route(method="POST", path="/secrets/rotate", handler=secrets.rotate, role="owner", answer=s.Resealed, db="none",
+          summary="Put everything that is sealed under the first of OPTYX_SECRET_KEY's keys"),
     # billing
     Route(method="GET", path="/billing/accounts", handler=billing.accounts, role="viewer", answer=s.Page[s.BillingAccount],
           summary="Every account and its balance"),

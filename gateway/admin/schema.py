@@ -831,6 +831,14 @@ class Closing(Record):
     entries: list[BillingEntry] = []
 
 
+class Resealed(Record):
+    """What was sealed with an older key and is now under the first one. `unreadable`: none of the keys opens it."""
+
+    credentials: int = 0
+    bodies: int = 0
+    unreadable: int = 0
+
+
 class Chain(Record):
     """The audit's hash chain, checked from its first entry."""
 

@@ -160,3 +160,9 @@ async def test_a_viewer_is_told_no_with_4(live, gateway, monkeypatch, role):
     assert (await live("projects", "list")).status == 0
     refused = await live("keys", "create", "-p", "default", "--name", "x")
     assert (refused.status, refused.out) == (4, "")
+
+
+async def test_rotating_a_key_that_is_not_there_says_so(live):
+    ran = await live("secrets", "rotate", "--yes")
+    assert ran.status == 6
+    assert "OPTYX_SECRET_KEY" in ran.err
