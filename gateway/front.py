@@ -15,6 +15,7 @@ from typing import Any, cast
 from aiohttp import web, web_protocol
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from gateway import errors, ids
@@ -77,6 +78,8 @@ class Connection(web_protocol.RequestHandler):
             self.caller.count_framing(len(data))
         if self._messages and isinstance(self._messages[-1][0], web_protocol._ErrInfo):
             self.is_other_version = _OTHER_VERSION.match(data) is not None
+            if self.caller is not None and self.caller.is_reading:
+                self.caller.break_body()
         timer = self.header_timer
         if self._waiter is not None and not self._waiter.done() and not self._messages:
             if timer is None:  # a request has begun to come in
@@ -120,6 +123,13 @@ class Connection(web_protocol.RequestHandler):
         else:
             refusal = errors.BadRequest("The request is not valid HTTP/1.1.")
         return _closing(refusal)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A body that breaks off or is cut off is the client's doing: nobody can fill our log from outside."""
+        if not isinstance(
+            kw.get("exc_info"), errors.Refusal | PayloadEncodingError | ConnectionError | web.RequestPayloadError
+        ):
+            super().log_exception(*args, **kw)
 
     def _watch_reader(self) -> None:
         self.unread = self.transport.get_write_buffer_size() if self.transport is not None else 0
@@ -255,9 +265,9 @@ class AiohttpCaller:
         started = loop.time()
         chunks: list[bytes] = []
         size = 0
-        self.is_reading = True
         self.count_framing(0)
         while True:
+            self.is_reading = True
             allowed = BODY_GRACE_S + size / BODY_BYTES_PER_S - (loop.time() - started)
             try:
                 async with asyncio.timeout(max(0.0, allowed)):
@@ -274,8 +284,9 @@ class AiohttpCaller:
                 if self.is_gone:
                     raise ConnectionResetError from None
                 raise errors.BadRequest(f"The body is broken: {type(error).__name__}.") from None
-            if not chunk:
+            finally:
                 self.is_reading = False
+            if not chunk:
                 return b"".join(chunks)
             chunks.append(chunk)
             size += len(chunk)
@@ -289,6 +300,12 @@ class AiohttpCaller:
         if self._raw > FRAMING_GRACE + FRAMING_PER_BYTE * content.total_bytes:
             self.keep_alive = False
             content.set_exception(mostly_framing())
+
+    def break_body(self) -> None:
+        """What came is no chunk: the rest of this body can't be found any more."""
+        self.keep_alive = False
+        if self._request._payload.exception() is None:
+            self._request._payload.set_exception(errors.BadRequest("The body is broken: it is not chunked as it says."))
 
     def write(self, data: bytes) -> None:
         transport = self._request._protocol.transport

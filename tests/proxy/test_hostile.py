@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import time
 
@@ -126,7 +127,7 @@ def corpus(key: str) -> list[bytes]:
     ]
 
 
-async def test_no_request_is_read_in_two_ways(gateway):
+async def test_no_request_is_read_in_two_ways(gateway, caplog):
     cases = corpus(gateway.key)
     assert len(cases) >= 62
 
@@ -142,6 +143,9 @@ async def test_no_request_is_read_in_two_ways(gateway):
     for start in range(0, len(cases), 16):
         await asyncio.gather(*(try_one(data) for data in cases[start : start + 16]))
     assert gateway.upstream.seen == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == [], (
+        "nobody can fill the log from outside"
+    )
 
 
 @pytest.mark.parametrize("trailing", [b"", NEXT])
@@ -224,6 +228,31 @@ async def test_a_chunk_extension_without_end_is_cut_off(gateway):
     )
     assert wire.answers(answer)[0][0] == 400
     assert closed
+
+
+async def test_a_body_that_breaks_in_the_middle_is_said_and_not_logged(gateway, caplog):
+    chunked = b"Transfer-Encoding: chunked"
+    start = b"%x\r\n" % SIZE
+    for pieces in (
+        (start + GOOD[:10], GOOD[10:] + b"XX0\r\n\r\n"),
+        (start + GOOD + b"\r\n", b"zz\r\n"),
+        (start + GOOD, b"\r\n1;" + b"a" * 300_000),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.config.port)
+        writer.write(headed(gateway.key, chunked, body=pieces[0]))
+        await eventually(lambda: gateway.worker.callers, 5, "the call having begun")
+        writer.write(pieces[1])
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert [status for status, _ in wire.answers(answer)] == [400], pieces
+        writer.close()
+    whole = b"Content-Length: 5000"
+    for data in (headed(gateway.key, whole, body=GOOD), headed("nobody", whole, body=GOOD)):
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.config.port)
+        writer.write(data)
+        await asyncio.sleep(0.02)
+        writer.close()
+    await eventually(lambda: not gateway.worker.callers, 5, "every call being over")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_huge_body_is_refused_before_a_byte_of_it_is_read(gateway):
