@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import platform
+import re
 import shutil
 import statistics
 import tempfile
@@ -25,7 +27,7 @@ from gateway import migrate
 from gateway.admin import filter as grammar
 from gateway.embedded import EmbeddedPostgres
 from gateway.secret import Secret
-from gateway.store import ingest, log_search, partitions
+from gateway.store import glance, ingest, log_filter, log_search, partitions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -147,6 +149,52 @@ async def writer_cost(connection: Any, columns: str) -> dict[str, float]:
     return results
 
 
+async def plan_of(connection: Any, text: str) -> list[str]:
+    """How a page over the whole log would be read: the kinds of scan with their indexes, days left out."""
+    wanted, low, high = await log_search.prepare(connection, grammar.parse(text, time.time()))
+    where = log_filter.where(wanted, 5)
+    async with log_search.bounded(connection, 30):
+        statement = "EXPLAIN (FORMAT JSON) " + log_search.page_statement(where, ascending=False)
+        told = await connection.fetchval(statement, low, high, log_search.ZERO, 101, *where.values)
+    found: set[str] = set()
+
+    def walk(node: dict[str, Any]) -> None:
+        name = re.sub(r"_(\d{8}|default)", "", f"{node.get('Index Name') or node.get('Relation Name') or ''}")
+        if node["Node Type"].endswith("Scan") and name.startswith("request_logs"):
+            found.add(f"{node['Node Type']} {name}")
+        for child in node.get("Plans", []):
+            walk(child)
+
+    walk(json.loads(told)[0]["Plan"])
+    return sorted(found)
+
+
+async def glances(connection: Any, rounds: int) -> dict[str, Any]:
+    """The overview's look, for each window; and what a count takes."""
+    results = {}
+    newest = await connection.fetchval("SELECT max(created_at) FROM request_logs")
+    projects, keys = [f"prj_{n}" for n in range(10)], [f"key_{n}" for n in range(10)]
+    for name, span in (("15m", timedelta(minutes=15)), ("1h", timedelta(hours=1)), ("24h", timedelta(hours=24))):
+        took = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            async with log_search.bounded(connection, 10, may_read_all=True):
+                await glance.look(connection, newest - span, span, projects, keys)
+            took.append((time.perf_counter() - began) * 1000)
+        results[f"overview {name}"] = _spread(took)
+    for name, text in (("count of a day", "since:24h"), ("count of errors of a month", "status:5xx since:30d")):
+        took = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            wanted, low, high = await log_search.prepare(connection, grammar.parse(text, time.time()))
+            await log_search.count(connection, wanted, low, min(high, datetime.now(UTC)), 60, 0.2)
+            took.append((time.perf_counter() - began) * 1000)
+        results[name] = _spread(took)
+    for name, one in results.items():
+        print(f"{name:26} {one['p50_ms']:8.1f} {one['p95_ms']:8.1f}")
+    return results
+
+
 async def measure(connection: Any, rounds: int) -> dict[str, Any]:
     results = {}
     for name, text in FILTERS.items():
@@ -163,6 +211,7 @@ async def measure(connection: Any, rounds: int) -> dict[str, Any]:
             "complete": page.scanned_to is None,
             "scanned_to": page.scanned_to.isoformat() if page.scanned_to else None,
             **_spread(took),
+            "plan_of_the_whole": await plan_of(connection, text),
         }
         print(
             f"{name:26} {results[name]['p50_ms']:8.1f} {results[name]['p95_ms']:8.1f}  {len(page.rows)} rows  {page.scanned_to or ''}"
@@ -207,7 +256,7 @@ async def main(rows: int, days: int, keep: Path | None, rounds: int) -> None:
         result = {
             "what": "first pages of the log, 100 rows, one connection, warm",
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {platform.system()}, {__import__('os').cpu_count()} cores",
+            "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
             "postgres": await connection.fetchval("SHOW server_version"),
             "rows": await connection.fetchval(
                 "SELECT sum(reltuples)::bigint FROM pg_class WHERE relname LIKE 'request_logs_2%' AND relkind = 'r'"
@@ -217,6 +266,7 @@ async def main(rows: int, days: int, keep: Path | None, rounds: int) -> None:
                 "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('request_logs')"
             ),
             "filters": await measure(connection, rounds),
+            "glances": await glances(connection, rounds),
             "look_ups": await look_up(connection, 5),
             "writer_us_per_row": await writer_cost(connection, ", ".join(f'"{name}"' for name in ingest.COLUMNS)),
         }

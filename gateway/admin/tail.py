@@ -219,6 +219,7 @@ class Tail:
     async def _follow(self) -> None:
         connection = await self._connect()
         try:
+            await connection.execute(log_tail.STEADY)
             while self.followers:
                 while await self._look(connection):
                     pass
