@@ -15,6 +15,17 @@ COMMANDS = {
     "apply": ("tui.commands.declarative", "apply"),
     "export": ("tui.commands.declarative", "export"),
     "doctor": ("tui.commands.doctor", "doctor"),
+    "status": ("tui.commands.status", "status"),
+    "top": ("tui.commands.status", "top"),
+    "tui": ("tui.commands.about", "tui"),
+    "quickstart": ("tui.commands.calling", "quickstart"),
+    "chat": ("tui.commands.calling", "chat"),
+    "env": ("tui.commands.calling", "env"),
+    "run": ("tui.commands.calling", "run"),
+    "api": ("tui.commands.raw", "api"),
+    "config": ("tui.commands.config", "config"),
+    "completion": ("tui.commands.about", "completion"),
+    "spec": ("tui.commands.about", "spec"),
     "ctx": ("tui.commands.contexts", "ctx"),
     "login": ("tui.commands.contexts", "login"),
     "logout": ("tui.commands.contexts", "logout"),
@@ -30,6 +41,7 @@ COMMANDS = {
     "usage": ("tui.commands.money", "usage"),
     "billing": ("tui.commands.billing", "billing"),
     "reprice": ("tui.commands.money", "reprice"),
+    "explain": ("tui.commands.explain", "explain"),
     "users": ("tui.commands.people", "users"),
     "tokens": ("tui.commands.people", "tokens"),
     "undo": ("tui.commands.people", "undo"),
@@ -53,6 +65,11 @@ def main() -> None:
         from gateway.version import VERSION
 
         print(f"optyx {VERSION}")
+        return
+    if sys.argv[1:2] == ["--complete"]:
+        from tui.completing import complete
+
+        complete(sys.argv[2:], COMMANDS)
         return
     from tui.tree import run
 

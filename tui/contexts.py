@@ -117,6 +117,14 @@ def _book(path: Path, table: dict[str, Any]) -> Book:
     return Book(path, str(table.get("current", "")), contexts, table.get("defaults", {}))
 
 
+def defaults() -> dict[str, Any]:
+    """What config.toml sets for every command; a broken file is told by the command that needs it."""
+    try:
+        return read().defaults
+    except Fault:
+        return {}
+
+
 def write(book: Book) -> None:
     """Whole or not at all, never readable by others."""
     lines = [f"current = {_text(book.current)}", ""] if book.current else []

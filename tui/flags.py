@@ -29,6 +29,11 @@ OF_ENVIRONMENT = {
     "context": "OPTYX_CONTEXT", "project": "OPTYX_PROJECT", "output": "OPTYX_OUTPUT", "no_input": "OPTYX_NO_INPUT",
     "ascii": "OPTYX_ASCII", "accessible": "OPTYX_ACCESSIBLE",
 }  # fmt: skip
+DEFAULTS = {
+    "output": "output", "limit": "limit", "color": "color", "timeout": "timeout_s", "retries": "retries", "tz": "tz", "ascii": "ascii",
+    "accessible": "accessible",
+}  # fmt: skip
+"""What config.toml may set for every command, and the attribute it becomes."""
 FIELD_LIST = re.compile(r"[a-z_][\w.]*(,[a-z_][\w.]*)*", re.ASCII)
 
 HELP = """Flags of every command:
@@ -47,6 +52,7 @@ HELP = """Flags of every command:
       --no-input         never ask (OPTYX_NO_INPUT, CI)
       --color WHEN       auto, always, never (NO_COLOR, CLICOLOR_FORCE)
       --tz ZONE          gateway, utc or local  --ascii           --accessible
+  -w, --watch [2s]       list, get, status, usage: again and again
   -q, --quiet            no notes               -v, --verbose     show the HTTP calls"""
 
 
@@ -63,6 +69,7 @@ class Flags:
     color: str = "auto"
     timeout_s: float = 30.0
     retries: int = 2
+    watch_s: float | None = None
     url: str = ""
     tz: str = "gateway"
     confirm: str = ""
@@ -82,8 +89,15 @@ class Flags:
     given: set[str] = field(default_factory=set)
 
 
-def parsed(words: list[str], env: Mapping[str, str] = os.environ) -> tuple[Flags, list[str]]:
-    """The flags, and the words that are left for the command. Raises Fault."""
+def checked_default(name: str, value: str) -> None:
+    """Raises Fault when a flag would not take this value."""
+    _flags({name: value}, {}, {})
+
+
+def parsed(
+    words: list[str], env: Mapping[str, str] = os.environ, defaults: Mapping[str, object] | None = None
+) -> tuple[Flags, list[str]]:
+    """The flags, and the words that are left for the command: flag over environment over config.toml. Raises Fault."""
     taken: dict[str, str] = {}
     rest: list[str] = []
     queue = list(words)
@@ -95,6 +109,8 @@ def parsed(words: list[str], env: Mapping[str, str] = os.environ) -> tuple[Flags
         name, equals, value = word.partition("=")
         if word in SWITCHES:
             taken[SWITCHES[word]] = "1"
+        elif name in ("-w", "--watch"):
+            taken["watch"] = value if equals else queue.pop(0) if queue and DURATION.fullmatch(queue[0]) else "2s"
         elif name == "--json":
             taken["output"] = "json"
             if equals:
@@ -111,11 +127,14 @@ def parsed(words: list[str], env: Mapping[str, str] = os.environ) -> tuple[Flags
             taken[WITH_VALUE[word[:2]]] = word[2:]
         else:
             rest.append(word)
-    return _flags(taken, env), rest
+    return _flags(taken, env, defaults or {}), rest
 
 
-def _flags(taken: dict[str, str], env: Mapping[str, str]) -> Flags:
+def _flags(taken: dict[str, str], env: Mapping[str, str], defaults: Mapping[str, object]) -> Flags:
     flags = Flags(given=set(taken))
+    for name, value in defaults.items():
+        if name in DEFAULTS and name not in taken and not env.get(OF_ENVIRONMENT.get(name, "")):
+            taken[name] = str(value)
     for name, variable in OF_ENVIRONMENT.items():
         if env.get(variable) and name not in taken:
             taken[name] = env[variable]
@@ -130,6 +149,8 @@ def _flags(taken: dict[str, str], env: Mapping[str, str]) -> Flags:
             flags.retries = _whole(text, "--retries")
         elif name == "timeout":
             flags.timeout_s = seconds(text, "--timeout")
+        elif name == "watch":
+            flags.watch_s = max(0.2, seconds(text, "--watch"))
         elif isinstance(getattr(flags, name), bool):
             setattr(flags, name, text not in ("", "0", "false"))
         else:
@@ -159,6 +180,7 @@ def _whole(text: str, flag: str) -> int:
     return int(text)
 
 
+DURATION = re.compile(r"\d+(?:\.\d+)?(?:ms|s|m|h)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 

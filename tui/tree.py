@@ -89,7 +89,7 @@ def run(places: Places, defaults: Mapping[str, str]) -> int:
         words = sys.argv[1:]
         if not (words and words[0] in NOT_FOR):
             contexts.read_dotenv()
-            flags, words = parsed(words)
+            flags, words = parsed(words, defaults=contexts.defaults())
         status = _run(places, resolved(places, words, defaults), flags)
         sys.stdout.flush()
         return status
@@ -115,11 +115,19 @@ def _run(places: Places, words: list[str], flags: Flags) -> int:
     asked = [words[0]] if words and words[0] in places else list(places)
     begin(flags)
     command = get_command(build(places, asked))
-    try:
-        with command.make_context(
-            "optyx", words
-        ) as context:  # and not main(): that would turn a closed pipe into a failure
+
+    def once() -> None:
+        """Not command.main(): that would turn a closed pipe into a failure."""
+        with command.make_context("optyx", list(words)) as context:
             command.invoke(context)
+
+    try:
+        if flags.watch_s is None:
+            once()
+        else:
+            from tui.watching import watch
+
+            watch(once, words, flags, flags.watch_s)
     except typer.Exit as leave:
         return leave.exit_code
     except typer.TyperException as error:

@@ -1,25 +1,73 @@
-"""`optyx version`."""
+"""`optyx version`, `spec`, `completion`, `tui`: the program about itself."""
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Annotated, Any
+
 import typer
 
+from tui.columns import Column
+from tui.faults import Fault, usage
+from tui.invocation import current
+
 version = typer.Typer()
+spec = typer.Typer()
+completion = typer.Typer()
+tui = typer.Typer()
 
 
 @version.command()
 def version_command() -> None:
     """This client's version, and the gateway's when one answers."""
     from gateway.version import VERSION
-    from tui.columns import Column
-    from tui.faults import Fault
-    from tui.invocation import current
 
     run = current()
-    told = {"client": VERSION, "gateway": None}
+    told: dict[str, Any] = {"client": VERSION, "gateway": None}
     try:
         run.flags.retries = 0
         told["gateway"] = run.get("/health").get("version")
     except Fault:
         pass  # no gateway: the client's version is still an answer
-    run.show(told, [Column("client", "client"), Column("gateway", "gateway")])
+    run.show(told, [Column("client", "client"), Column("gateway", "gateway")], "client")
+
+
+@spec.command()
+def spec_command() -> None:
+    """Every command with its arguments, options and the dashboard's actions it stands for, as JSON."""
+    from tui.cli import COMMANDS
+    from tui.describing import tree
+
+    run = current()
+    if run.out.is_for_people:
+        run.out.format = "json"
+    run.out.plain_document(tree(COMMANDS))
+
+
+@completion.command()
+def completion_command(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+    install: Annotated[bool, typer.Option("--install", help="Write it where the shell looks for it.")] = False,
+) -> None:
+    """A script that completes commands, flags, formats and live names: source <(optyx completion bash)."""
+    from tui.completing import PLACES, SCRIPTS
+
+    run = current()
+    if shell not in SCRIPTS:
+        raise usage(f"{shell}: it is {', '.join(SCRIPTS)}")
+    if not install:
+        run.out.write(SCRIPTS[shell])
+        return
+    path = PLACES[shell]()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(SCRIPTS[shell] + "\n", "utf-8")
+    run.done(f"Wrote {path}; new shells complete optyx.")
+
+
+@tui.command(context_settings={"ignore_unknown_options": True})
+def tui_command(words: Annotated[list[str] | None, typer.Argument(metavar="[SCREEN] [FILTER]…")] = None) -> None:
+    """The dashboard: optyx-tui."""
+    run = current()
+    context = ["--context", run.flags.context] if "context" in run.flags.given else []
+    os.execv(sys.executable, [sys.executable, "-m", "tui.launch", *context, *(words or [])])

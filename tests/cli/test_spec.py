@@ -1,0 +1,189 @@
+"""The tree describes itself: every action of the dashboard has its command there, help works everywhere, and shells can complete it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.line import PROGRAM, optyx, process
+from tui import completing, flags
+from tui.cli import COMMANDS, DEFAULTS
+from tui.describing import tree
+from tui.keys import ACTIONS
+from tui.tree import VERBS
+
+COMMAND_TREE = tree(COMMANDS)
+BY_NAME = {one["command"]: one for one in COMMAND_TREE["commands"]}
+
+PROMISED = """
+quickstart login logout whoami status doctor tui top version spec completion env run api apply diff plan export explain chat reprice undo
+ctx:list,use,current,add,edit,rename,remove,export projects:list,get,create,update,archive,restore,delete
+keys:list,get,create,rotate,disable,enable,revoke,update,test,whois models:list,get,allow,disallow,default,prices
+settings:get,set,edit,diff,preview,history,restore limits:list,set,override,overrides,hits tiers:list,get,set
+providers:list,get,test,enable,disable,drain logs:tail,list,get,export,count,replay,capture audit:list,tail,get,verify,export
+config:get,set,unset,path,explain,validate,schema usage users:list tokens:list,create prices:list,add billing:accounts,statement
+demo up serve seed migrate:up,status,down
+"""
+
+
+def test_every_promised_command_is_there():
+    for word in PROMISED.split():
+        noun, _, verbs = word.partition(":")
+        names = [f"{noun} {verb}" for verb in verbs.split(",")] if verbs else [noun]
+        assert not [name for name in names if name not in BY_NAME]
+    assert {"providers circuit close", "providers credential rotate"} <= set(BY_NAME)
+
+
+@pytest.mark.parametrize("action", [one for one in ACTIONS if one.cli.startswith("optyx ")], ids=lambda one: one.id)
+def test_every_action_of_the_dashboard_has_its_command(action):
+    words = action.cli.split()[1:]
+    size = next((size for size in (3, 2, 1) if " ".join(words[:size]) in BY_NAME), 0)
+    assert size, action.cli
+    command = BY_NAME[" ".join(words[:size])]
+    own = {flag for one in command["options"] for flag in one["flags"]}
+    for word in words[size:]:
+        if word.startswith("-") and word != "-":
+            assert word in own | set(flags.WITH_VALUE) | set(flags.SWITCHES) | {"-w"}, (action.cli, word)
+    assert action.id in command["tui"]
+
+
+def test_every_action_that_changes_something_names_its_command():
+    without = [one.id for one in ACTIONS if one.writes and not one.cli]
+    assert without == []
+
+
+def test_no_command_shadows_a_flag_of_all_commands():
+    shared = set(flags.WITH_VALUE) | set(flags.SWITCHES) | {"--json", "-w", "--watch"}
+    for one in COMMAND_TREE["commands"]:
+        if one["takes_shared_flags"]:
+            assert not shared & {flag for option in one["options"] for flag in option["flags"]}, one["command"]
+
+
+def test_every_command_says_what_it_does():
+    assert [one["command"] for one in COMMAND_TREE["commands"] if not one["help"]] == []
+    assert not [word for word in VERBS if f"keys {word}" in BY_NAME]
+    assert all(f"{noun} {verb}" in BY_NAME for noun, verb in DEFAULTS.items())
+
+
+@pytest.mark.parametrize("name", ["keys create", "logs tail", "providers circuit close", "usage"])
+def test_help_is_on_stdout_and_0(name):
+    ran = optyx(*name.split(), "--help")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith(f"Usage: optyx {name}")
+
+
+def test_spec_is_json_also_without_a_gateway():
+    assert optyx("spec").json == COMMAND_TREE
+    assert optyx("version", "-o", "json").json["gateway"] is None
+
+
+def test_singular_nouns_and_short_verbs(fake):
+    assert optyx("key", "ls", "-p", "acme").out == optyx("keys", "list", "-p", "acme").out
+    assert optyx("project").out == optyx("projects", "list").out
+
+
+def complete(*words: str) -> list[str]:
+    done = subprocess.run([*PROGRAM, "--complete", *words], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_completion_knows_commands_flags_and_live_names(fake):
+    assert complete("ke") == ["keys"]
+    assert {"create", "rotate"} <= set(complete("keys", ""))
+    assert "--out-file" in complete("keys", "create", "--")
+    assert complete("keys", "list", "-o", "y") == ["yaml"]
+    assert complete("keys", "get", "-p", "ac") == ["acme"]
+    assert complete("keys", "disable", "-p", "acme", "ci-") == ["ci-deploy"]
+    assert complete("providers", "circuit", "cl") == ["close"]
+    assert "status:" in complete("logs", "list", "st")
+    asked = len(fake.seen)
+    assert complete("keys", "enable", "-p", "acme", "web") == ["web-prod"]
+    assert len(fake.seen) == asked, "names are kept for a minute"
+
+
+def test_completion_without_a_gateway_is_quick_and_quiet(monkeypatch):
+    monkeypatch.setenv("OPTYX_GATEWAY_URL", "http://10.255.255.1")
+    monkeypatch.setenv("OPTYX_ADMIN_TOKEN", "t")
+    complete("keys", "")
+    began = time.monotonic()
+    assert complete("keys", "get", "x") == []
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("shell", sorted(completing.SCRIPTS))
+def test_the_scripts_parse_and_install(shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    script = optyx("completion", shell).out
+    assert "--complete" in script
+    program = shutil.which(shell)
+    if program:
+        assert subprocess.run([program, "-n"], input=script, capture_output=True, text=True).returncode == 0
+    assert optyx("completion", shell, "--install").status == 0
+    assert completing.PLACES[shell]().read_text() == script
+
+
+def test_bash_completes_for_real(fake, tmp_path):
+    tool = tmp_path / "optyx"
+    tool.write_text(f'#!/bin/sh\nexec {" ".join(PROGRAM)} "$@"\n')
+    tool.chmod(0o755)
+    script = f"""PATH={tmp_path}:$PATH; source <(optyx completion bash); COMP_WORDS=(optyx projects get ac); COMP_CWORD=3; _optyx
+echo "${{COMPREPLY[@]}}" """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip() == "acme"
+
+
+def test_version_needs_next_to_nothing():
+    code = (
+        "import sys; sys.argv = ['optyx', '--version']\nfrom tui.cli import main\nmain()\n"
+        "assert not {'typer', 'msgspec', 'http', 'ssl'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.startswith("optyx ")) == (0, True), done.stderr
+
+
+def test_config_defaults_hold_below_flags_and_environment(fake, monkeypatch):
+    assert optyx("config", "set", "output", "json").status == 0
+    assert optyx("projects", "list").json
+    assert optyx("projects", "list", "-o", "name").lines[0] == "acme"
+    monkeypatch.setenv("OPTYX_OUTPUT", "name")
+    assert optyx("projects", "list").lines[0] == "acme"
+    monkeypatch.delenv("OPTYX_OUTPUT")
+    explained = {one["name"]: one for one in optyx("config", "explain").json}
+    assert explained["output"]["source"].endswith("config.toml")
+    assert explained["url"]["source"] == "OPTYX_GATEWAY_URL"
+    assert "optyx-admin-test" not in json.dumps(explained)
+    assert optyx("config", "set", "output", "xml").status == 2
+    assert optyx("config", "validate", "-o", "table").status == 0
+    assert optyx("config", "unset", "output").status == 0
+    assert optyx("config", "get", "output").status == 5
+
+
+def test_watching_prints_a_line_for_each_change(fake):
+    import threading
+
+    def change() -> None:
+        while sum(path.endswith("/projects") for _, path, _, _ in fake.seen) < 2:
+            threading.Event().wait(0.01)
+        fake.projects.pop()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    running = subprocess.Popen(
+        [*PROGRAM, "projects", "-w", "200ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    first, second = json.loads(running.stdout.readline()), json.loads(running.stdout.readline())
+    import signal
+
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=10)
+    changing.join()
+    assert (len(first) - len(second), running.returncode) == (1, 130)
+    assert process("keys", "create", "-w", "--name", "x").status == 2

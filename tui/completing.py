@@ -1,0 +1,178 @@
+"""What a shell asks at each press of tab: `optyx --complete WORD…` prints the words that fit. No Typer; the tree is kept in a file.
+
+Live names come from a cache of at most 60 s, or one try of 250 ms at the gateway, or not at all. Never a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tui.flags import FORMATS, SWITCHES, WITH_VALUE, parsed
+
+FRESH_S = 60.0
+NETWORK_S = 0.25
+NOUNS = {
+    "projects": "projects",
+    "keys": "keys",
+    "providers": "providers",
+    "models": "models",
+    "tiers": "tiers",
+    "ctx": "contexts",
+}
+OF_FLAG: dict[str, str] = {
+    "-p": "projects", "--project": "projects", "-c": "contexts", "--context": "contexts", "--key": "keys", "--provider": "providers",
+    "--model": "models", "-m": "models", "--tier": "tiers",
+}  # fmt: skip
+FIELDS = (
+    "status:", "provider:", "model:", "project:", "key:", "err:", "id:", "ttft:>", "total:>", "cost:>", "tokens:>", "attempts:>", "stream:yes",
+    "user:", "tag:", "end:", "tier:", "endpoint:", "since:15m", "until:",
+)  # fmt: skip
+
+
+def folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optyx"
+
+
+def complete(words: list[str], places: Any) -> None:
+    """`words`: what stands on the line after `optyx`, the last one under way. Prints one fitting word a line; never fails."""
+    with contextlib.suppress(Exception):  # a broken completion must not disturb the line
+        begun = words[-1] if words else ""
+        for word in fitting(words[:-1], begun, places):
+            if word.startswith(begun):
+                print(word)
+
+
+def fitting(before: list[str], begun: str, places: Any) -> list[str]:
+    last = before[-1] if before else ""
+    if last in ("-o", "--output"):
+        return list(FORMATS)
+    if last == "--color":
+        return ["auto", "always", "never"]
+    if last in OF_FLAG:
+        return names(OF_FLAG[last], before)
+    nouns = [word for word in parsed(list(before))[1] if not word.startswith("-")]
+    if not nouns:
+        return [*places, *SWITCHES, *WITH_VALUE] if begun.startswith("-") else list(places)
+    noun = nouns[0] if nouns[0] in places else nouns[0] + "s"
+    commands = {one["command"]: one for one in _tree(places)["commands"]}
+    verbs = [name.split()[1] for name in commands if name.split()[0] == noun and " " in name]
+    command = next(
+        (" ".join([noun, *nouns[1:size]]) for size in (3, 2, 1) if " ".join([noun, *nouns[1:size]]) in commands), None
+    )
+    if begun.startswith("-"):
+        own = [flag for one in (commands.get(command or "", {}).get("options", [])) for flag in one["flags"]]
+        return [*own, *SWITCHES, *WITH_VALUE]
+    if command is None or (verbs and len(nouns) == 1):
+        third = [
+            name.split()[2] for name in commands if name.split()[:2] == [noun, *nouns[1:2]] and name.count(" ") == 2
+        ]
+        return third if len(nouns) == 2 else verbs
+    if noun == "logs":
+        return list(FIELDS)
+    return names(NOUNS[noun], before) if noun in NOUNS else []
+
+
+def _tree(places: Any) -> dict[str, Any]:
+    """Kept beside the version: building it loads every command."""
+    from gateway.version import VERSION
+
+    path = folder() / f"tree-{VERSION}.json"
+    newest = max(file.stat().st_mtime for file in (Path(__file__).parent / "commands").glob("*.py"))
+    if path.is_file() and path.stat().st_mtime > newest:
+        return dict(json.loads(path.read_text("utf-8")))
+    from tui.describing import tree
+
+    made = tree(places)
+    _keep(path, made)
+    return made
+
+
+def _keep(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_suffix(f".{os.getpid()}")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    fresh.replace(path)
+
+
+def names(kind: str, before: list[str]) -> list[str]:
+    """Live names of a kind, at the gateway that the line is about."""
+    from tui import contexts
+
+    if kind == "contexts":
+        return list(contexts.read().contexts)
+    contexts.read_dotenv()
+    flags, _ = parsed(before[:-1] if before and before[-1] in WITH_VALUE else list(before))
+    place = contexts.place(flags)
+    project = flags.project or place.project
+    digest = hashlib.sha256(f"{place.url} {project}".encode()).hexdigest()[:16]
+    path = folder() / f"names-{digest}-{kind}.json"
+    if path.is_file() and time.time() - path.stat().st_mtime < FRESH_S:
+        return list(json.loads(path.read_text("utf-8")))
+    found = _asked(kind, place.url, place.token(), project)
+    _keep(path, found)
+    return found
+
+
+def _asked(kind: str, url: str, token: str, project: str) -> list[str]:
+    from tui.wire import Wire, quoted
+
+    wire = Wire(url, token, timeout_s=NETWORK_S)
+    try:
+        if kind == "keys":
+            where = [project] if project else [one["slug"] for one in _data(wire, "/projects?limit=20")]
+            return [
+                one["name"] for slug in where[:20] for one in _data(wire, f"/projects/{quoted(slug)}/keys?limit=500")
+            ]
+        path, name = {
+            "projects": ("/projects?limit=500", "slug"),
+            "providers": ("/providers", "name"),
+            "models": ("/models?limit=500", "id"),
+            "tiers": ("/tiers", "name"),
+        }[kind]
+        return [str(one[name]) for one in _data(wire, path)]
+    finally:
+        wire.close()
+
+
+def _data(wire: Any, path: str) -> list[dict[str, Any]]:
+    return list(wire.send("GET", "/admin/v1" + path).body["data"])
+
+
+SCRIPTS: dict[str, str] = {
+    "bash": """_optyx() {
+    local IFS=$'\\n' cur words
+    words=("${COMP_WORDS[@]:1:COMP_CWORD}")
+    cur="${COMP_WORDS[COMP_CWORD]}"
+    COMPREPLY=($(optyx --complete "${words[@]}" 2>/dev/null))
+    [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace
+    case $cur in *:*) local head="${cur%"${cur##*:}"}"; COMPREPLY=("${COMPREPLY[@]#"$head"}");; esac
+}
+complete -o default -F _optyx optyx""",
+    "zsh": """#compdef optyx
+_optyx() {
+    local -a found
+    found=("${(@f)$(optyx --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    (( ${#found} )) && [[ -n ${found[1]} ]] && compadd -a found || _files
+}
+compdef _optyx optyx""",
+    "fish": """function __optyx
+    set -l words (commandline -opc) (commandline -ct)
+    optyx --complete $words[2..-1] 2>/dev/null
+end
+complete -c optyx -f -a '(__optyx)'""",
+}
+PLACES: dict[str, Callable[[], Path]] = {
+    "bash": lambda: (
+        Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "bash-completion/completions/optyx"
+    ),
+    "zsh": lambda: Path.home() / ".zfunc/_optyx",
+    "fish": lambda: Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fish/completions/optyx.fish",
+}
