@@ -16,6 +16,7 @@ from tests.tui.fake_gateway import TOKEN, FakeGateway
 from tui import clock
 from tui.app import OptyxApp
 from tui.calls import Client
+from tui.link import Link
 from tui.location import Location
 from tui.widgets.panel import Painted
 
@@ -28,6 +29,7 @@ async def stage(
 ) -> AsyncIterator[tuple[OptyxApp, Pilot[int]]]:
     clock.freeze(seeded.NOW.timestamp())
     app = OptyxApp(lambda: Client(gateway.url, TOKEN), context="prod", url=gateway.url, start=place, **options)
+    app.link.answered = lambda _: Link.answered(app.link, 5.0)  # type: ignore[method-assign]  # the same in every picture
     try:
         async with app.run_test(size=size) as pilot:
             await settled(app, pilot)

@@ -126,6 +126,7 @@ class Audit(View):
             ],
             [(f"entry {one.id}   request {one.request_id or figures.NONE}   from {one.origin or figures.NONE}", "dim")],
         ]
+        lines.append(self._chain_line())
         if one.reason:
             lines.append([("reason  ", "dim"), (f"“{one.reason}”", "")])
         before, after = one.before or {}, one.after or {}
@@ -143,7 +144,6 @@ class Audit(View):
             )
         if not before and not after:
             lines.append([("  nothing to compare", "dim")])
-        lines += [[], self._chain_line()]
         return lines
 
     def _chain_line(self) -> Line:

@@ -26,7 +26,7 @@ WORDS = (
 
 def help_for(app: OptyxApp) -> Reading:
     view = app.view
-    width = 92
+    width = min(92, app.size.width - 8)
     lines: list[Line] = []
     for sentence in view.help_lines() if view else []:
         lines += [*wrapped(sentence, width), []]
@@ -63,7 +63,7 @@ def doctor_report(app: OptyxApp) -> None:
             command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
         )
         report = (done.stdout + done.stderr).strip() or f"optyx doctor ended with {done.returncode} and said nothing"
-        lines: list[Line] = [line for row in report.splitlines() for line in wrapped(row, 92)]
+        lines: list[Line] = [line for row in report.splitlines() for line in wrapped(row, min(92, app.size.width - 8))]
         app.call_from_thread(app.push_screen, Reading("optyx doctor", lines))
 
     app.run_worker(look, thread=True, exclusive=True, group="doctor")

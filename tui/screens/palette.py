@@ -57,6 +57,8 @@ class Entry:
     cli: str
     action: Action | None = None
     command: str = ""
+    also: str = ""
+    """Found by this too."""
 
 
 def entries(app: OptyxApp) -> list[Entry]:
@@ -69,6 +71,7 @@ def entries(app: OptyxApp) -> list[Entry]:
             app.keymap_table.first_sign(action.id),
             cli_form(action.cli, names),
             action,
+            also=action.label,
         )
         for scope in (app.history.here.screen, "app")
         for action in app.keymap_table.of_scope(scope)
@@ -109,7 +112,7 @@ class CommandPalette(Dialog):
         rated = [
             (rating, place, entry)
             for place, entry in enumerate(self.all)
-            if (rating := score(self.editor.text, f"{entry.words} {entry.group}")) is not None
+            if (rating := score(self.editor.text, f"{entry.also} {entry.words} {entry.group}")) is not None
         ]
         self.found = [entry for _, _, entry in sorted(rated, key=lambda one: one[:2])]
         self.at = max(0, min(self.at, len(self.found) - 1))
