@@ -255,6 +255,28 @@ async def test_four_gateways_started_at_once_on_an_empty_database_migrate_it_onc
 
 
 @pytest.mark.slow
+async def test_a_killed_parent_leaves_an_embedded_postgres_that_ends_or_is_taken_over(scratch, upstream, session):
+    """Nothing to clean up by hand: the next start has the data and the port, and its end leaves nothing behind."""
+    fleet = Fleet(scratch / "embedded", free_port(), "up", **{**environment("", upstream), "DATABASE_URL": ""})
+    try:
+        await fleet.start(1, 90)
+        home = json.loads((fleet.home / "credentials.json").read_text())
+        os.kill(fleet.process.pid, signal.SIGKILL)
+        await fleet.ended()
+        await fleet.start(1, 90)
+        assert json.loads((fleet.home / "credentials.json").read_text()) == home
+        assert await is_ready(session, fleet.url)
+        (postmaster,) = [
+            int(line) for line in (fleet.home / "postgres/data/postmaster.pid").read_text().splitlines()[:1]
+        ]
+        assert is_alive(postmaster)
+        assert await fleet.stop() == 0
+        await eventually(lambda: not is_alive(postmaster), 5, "the end of Postgres")
+    finally:
+        fleet.kill()
+
+
+@pytest.mark.slow
 async def test_a_rolling_restart_of_two_instances_fails_no_call(make_fleet, key, connection, session, upstream):
     """As behind a balancer that asks for readiness and takes an instance out while it says no."""
     ledger = Ledger()
