@@ -27,7 +27,6 @@ PROVIDER = (
     "max_connections",
     "on_disconnect",
     "position",
-    "allow_private",
 )
 PROJECT = ("name", "settings", "limits")
 ORG = ("name", "timezone", "limits")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tui.declared import Document
+from tui.faults import usage
 from tui.invocation import Invocation, path_of
 
 ORDER = ("providers", "tiers", "orgs", "projects")
@@ -60,13 +61,14 @@ def _different(one: Document, before: Document | None, prefix: str = "") -> list
 
 
 def _provider(name: str, one: Document, before: Document | None) -> Change:
-    given = {key: value for key, value in one.items() if key != "allow_private"}
-    differences = _different(given, before)
+    differences = _different(one, before)
     if before is None:
         return Change("create", "provider", name, differences, [Request("POST", "/providers", {"name": name, **one})])
-    changed = {item["field"]: item["after"] for item in differences if item["field"] != "kind"}
-    if changed.get("base_url") and one.get("allow_private"):
-        changed["allow_private"] = True
+    changed = {item["field"]: item["after"] for item in differences}
+    if "kind" in changed:
+        raise usage(
+            f"the provider {name} is of kind {before['kind']}, for ever", "make another provider", "kind_is_fixed"
+        )
     return Change(
         "update",
         "provider",

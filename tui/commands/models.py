@@ -10,6 +10,7 @@ from tui import figures
 from tui.columns import Column, absolute, ago, number
 from tui.faults import Fault, usage
 from tui.invocation import Invocation, current, path_of
+from tui.wire import quoted
 
 models = typer.Typer(no_args_is_help=True, help="What can be called.")
 prices = typer.Typer(no_args_is_help=True, help="What tokens cost, from when on, and who says so.")
@@ -98,7 +99,7 @@ def _switch(model: str, provider: str, on: bool) -> None:
         )
     if not on:
         run.confirm(f"{model} of {there[0]['provider']} can't be called any more")
-    run.change("PATCH", path_of("models", there[0]["provider"], model), {"enabled": on})
+    run.change("PATCH", f"/models/{quoted(there[0]['provider'])}/{quoted(model)}", {"enabled": on})
     run.done(
         f"{model} of {there[0]['provider']} is {'enabled' if on else 'disabled'}.",
         f"optyx models {'disable' if on else 'enable'} {model}",

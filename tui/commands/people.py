@@ -15,7 +15,7 @@ tokens = typer.Typer(no_args_is_help=True, help="Admin tokens: what the CLI and 
 undo = typer.Typer()
 
 USERS = [
-    Column("EMAIL", "email"), Column("NAME", "name"), Column("ROLE", "role"), state("STATUS", "status"), ago("CREATED", "created_at"),
+    Column("EMAIL", "email"), Column("NAME", "name"), Column("ROLE", "role"), Column("DISABLED", "disabled"), ago("CREATED", "created_at"),
     Column("ID", "id", wide=True),
 ]  # fmt: skip
 TOKENS = [

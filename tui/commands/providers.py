@@ -72,20 +72,12 @@ def add(
     source: Annotated[
         str, typer.Option("--credential-source", help="env:NAME or none; without it the credential is read from stdin.")
     ] = "",
-    private: Annotated[
-        bool, typer.Option("--allow-private", help="The address may be of a private network or of this machine.")
-    ] = False,
 ) -> None:
     """A new provider. Its credential comes over stdin, or from a variable of the gateway's environment."""
     run = current()
     if not base_url:
         raise usage("where is it?", "--base-url https://…/v1")
-    body: dict[str, Any] = {
-        "name": name,
-        "kind": kind,
-        "base_url": base_url,
-        **({"allow_private": True} if private else {}),
-    }
+    body: dict[str, Any] = {"name": name, "kind": kind, "base_url": base_url}
     if source:
         body["credential_source"] = source
     else:
@@ -104,7 +96,6 @@ def update(
             "--set-timeout", help="NAME=MILLISECONDS: connect_ms, first_byte_ms, idle_ms, whole_ms, total_ms."
         ),
     ] = None,
-    private: Annotated[bool, typer.Option("--allow-private")] = False,
 ) -> None:
     """Another address, other timeouts."""
     run = current()
@@ -116,8 +107,6 @@ def update(
         body["timeouts"] = {name: int(value) for name, value in pairs.items()}
     if not body:
         raise usage("what is to change?", "--base-url or --set-timeout")
-    if private:
-        body["allow_private"] = True
     run.confirm(f"{provider} changes: {', '.join(body)}")
     run.change("PATCH", path_of("providers", provider), body)
     run.done(f"Changed {provider}.", "optyx undo")

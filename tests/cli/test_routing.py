@@ -1,0 +1,136 @@
+"""Providers, tiers, models, prices, people, the gateway's settings, usage and explain, on a real gateway."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from tests.upstream import failing, whole
+
+
+async def test_providers_are_listed_switched_and_tested(live, gateway):
+    ran = await live("providers", "list", "-o", "json")
+    assert {one["name"] for one in ran.json} >= {"openai", "google"}
+    assert "sk-upstream-secret" not in ran.out
+    assert (await live("providers", "get", "openai", "-o", "name")).out == "openai\n"
+    assert (await live("providers", "disable", "google")).status == 2
+    assert (await live("providers", "disable", "google", "--yes")).status == 0
+    assert (await live("providers", "get", "google", "-o", "json")).json["enabled"] is False
+    assert (await live("providers", "enable", "google")).status == 0
+    await gateway.changed()
+    gateway.upstream.enqueue(whole({"object": "list", "data": [{"id": "gpt"}]}))
+    tested = await live("providers", "test", "openai", "-o", "json")
+    assert (tested.status, [one["state"] for one in tested.json if one["state"] == "failed"]) == (0, []), tested.out
+    assert (await live("providers", "circuit", "close", "openai", "--yes")).status == 0
+    assert (await live("providers", "get", "none")).status == 5
+
+
+async def test_a_credential_goes_in_over_stdin_and_never_comes_out(live, make_gateway, monkeypatch):
+    gateway = await make_gateway(OPTYX_SECRET_KEY=base64.b64encode(bytes(32)).decode())
+    monkeypatch.setenv("OPTYX_GATEWAY_URL", gateway.url)
+    secret = "sk-very-secret-upstream"
+    made = await live("providers", "add", "mine", "--base-url", gateway.upstream.base_url, stdin=secret + "\n")
+    assert made.status == 0, made.err
+    rotated = await live("providers", "credential", "rotate", "mine", stdin=secret + "2\n")
+    assert rotated.status == 0, rotated.err
+    for words in (("providers", "get", "mine", "-o", "json"), ("audit", "list", "-o", "json"), ("export",)):
+        ran = await live(*words)
+        assert secret not in ran.out + ran.err
+    dry = await live("providers", "credential", "add", "mine", "--dry-run", stdin=secret + "\n")
+    assert secret not in dry.out + dry.err
+    assert (await live("providers", "credential", "add", "mine", "--source", "env:OPENAI_API_KEY")).status == 0
+    assert (await live("providers", "remove", "mine", "--yes", "--confirm", "mine")).status == 0
+
+
+async def test_tiers_models_and_prices(live, gateway):
+    before = (await live("tiers", "get", "fast", "-o", "json")).json["targets"]
+    words = [f"{one['provider']}/{one['model']}" for one in reversed(before)]
+    changed = await live("tiers", "set", "fast", *words, "--yes")
+    assert changed.status == 0, changed.err
+    assert (await live("tiers", "get", "fast", "-o", "json")).json["targets"][0]["model"] == before[-1]["model"]
+    assert (await live("tiers", "set", "fast", *words)).err.endswith("Nothing to change.\n")
+    assert (await live("tiers", "set", "fast", "openai/no-such", "--yes")).status == 7
+
+    added = await live("models", "add", "tiny-1", "--provider", "openai", "--max-output", "100")
+    assert added.status == 0, added.err
+    assert "tiny-1" in (await live("models", "prices", "--unpriced", "-o", "name")).lines
+    priced = await live(
+        "prices", "add", "tiny-1", "--provider", "openai", "--input", "0.10", "--output-price", "0.40", "--yes"
+    )
+    assert priced.status == 0, priced.err
+    assert (await live("prices", "list", "--model", "tiny-1", "-o", "json")).json[0]["input_usd"] == "0.10"
+    assert (await live("models", "disable", "tiny-1", "--yes")).status == 0
+    assert (await live("models", "get", "tiny-1", "-o", "json")).json[0]["enabled"] is False
+    assert (await live("models", "enable", "tiny-1")).status == 0
+
+
+async def test_people_tokens_and_the_gateway_s_settings(live, gateway, monkeypatch):
+    assert (await live("users", "create", "ann@example.com", "--name", "Ann", "--role", "operator")).status == 0
+    assert (await live("users", "update", "ann@example.com", "--role", "viewer", "--yes")).status == 0
+    assert "ann@example.com" in (await live("users", "list", "-o", "name")).lines
+    made = await live("tokens", "create", "--name", "ci", "--role", "viewer")
+    assert made.out.startswith("sk-optyx-admin-")
+    assert made.out.count("\n") == 1
+    assert "ci" in (await live("tokens", "list", "-o", "template={name}")).lines
+    assert (await live("tokens", "revoke", "ci", "--yes", "--confirm", "ci")).status == 0
+    assert (await live("settings", "gateway", "log_retention_days=30", "--yes")).status == 0
+    assert (await live("settings", "gateway", "-o", "json")).json["log_retention_days"] == 30
+
+
+async def test_usage_adds_up(live, gateway):
+    for _ in range(3):
+        answered = await gateway.chat("Hi")
+        await gateway.row(answered.request_id)
+    ran = await live("usage", "--by", "model", "--check")
+    assert ran.status == 0, ran.err
+    assert ran.lines[0].startswith("MODEL (")
+    assert ran.lines[-1].split()[:2] == ["total", "3"]
+    told = (await live("usage", "--by", "project", "--since", "1d", "-o", "json")).json
+    assert sum(one["cost_nusd"] for one in told["data"]) == told["total"]["cost_nusd"] > 0
+
+
+async def test_explain_says_what_would_happen_and_calls_nobody(live, gateway):
+    seen = len(gateway.upstream.seen)
+    ran = await live("explain", "Hello", "--tier", "smart", "-p", "default", "-o", "json")
+    assert ran.status == 0, ran.err
+    assert (ran.json["tier"], ran.json["targets"][0]["verdict"]) == ("smart", "asked")
+    assert ran.json["cost_ceiling_nusd"] > 0
+    table = await live("explain", "Hello", "-p", "default")
+    assert "targets:" in table.out
+    body = json.dumps({"model": "no-such-model", "messages": [{"role": "user", "content": "x"}]})
+    refused = await live("explain", "-p", "default", "-o", "json", stdin=body)
+    assert refused.status == 9
+    assert refused.json["refusal"]["code"] == "model_not_found"
+    embedding = await live("explain", "--embeddings", "-p", "default", "-o", "json")
+    assert embedding.json["tier"] == "embedding"
+    assert (await live("explain", "-p", "default", stdin="{")).status == 2
+    assert len(gateway.upstream.seen) == seen
+
+
+async def test_the_status_of_a_real_gateway(live, gateway):
+    ran = await live("status", "-o", "json")
+    assert (ran.status, ran.json["status"]) == (0, "ready"), ran.err
+    assert (await live("status", "--line")).out.startswith("local ● ")
+    assert (await live("top", "--once")).status == 0
+
+
+async def test_a_whole_gateway_exports_and_plans_to_nothing(live, tmp_path):
+    file = tmp_path / "gateway.yaml"
+    assert (await live("export", "--out", str(file))).status == 0
+    text = file.read_text()
+    assert "openai" in text
+    assert "sk-upstream-secret" not in text
+    ran = await live("plan", "-f", str(file))
+    assert (ran.status, ran.out) == (0, ""), ran.out
+    file.write_text(text.replace("max_connections: 2000", "max_connections: 1500", 1))
+    assert (await live("apply", "-f", str(file), "--yes")).status == 0
+    assert (await live("plan", "-f", str(file))).status == 0
+
+
+async def test_doctor_finds_a_provider_that_refuses_the_key(live, gateway):
+    gateway.upstream.enqueue(failing(401, "Incorrect API key provided"))
+    ran = await live("doctor", "--only", "gateway", "-o", "json")
+    problems = {one["check"]: one for one in ran.json["checks"] if one["state"] == "problem"}
+    assert ran.status == 9
+    assert "refuses the credential" in problems["provider openai"]["what"]
+    assert "OPENAI_API_KEY" in problems["provider openai"]["fix"]
