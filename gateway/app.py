@@ -26,7 +26,7 @@ from gateway.admin.tail import Tail
 from gateway.build import Surroundings
 from gateway.capture import Capture
 from gateway.config import Config
-from gateway.front import AiohttpCaller, Server, require_fast_parser
+from gateway.front import Server, require_fast_parser
 from gateway.health import Health
 from gateway.journal import Journal
 from gateway.limits.idempotency import PostgresIdempotency
@@ -39,12 +39,13 @@ from gateway.logbook import Logbook
 from gateway.metrics import Metrics
 from gateway.providers import anthropic, google, openai
 from gateway.providers.provider import Adapter, Endpoint
-from gateway.proxy.call import LateKey, Plane
+from gateway.proxy.call import Caller, LateKey, Plane
 from gateway.proxy.explain import explain
 from gateway.proxy.serve import serve
 from gateway.refresh import Refresh
 from gateway.sealing import Sealer, SealError, key_of
 from gateway.secret import Secret
+from gateway.shortcut import Shortcut
 from gateway.store import payloads, workers
 from gateway.store.pool import TROUBLE, connect, open_pool
 from gateway.store.providers import CIRCUITS
@@ -76,7 +77,8 @@ class Worker:
         self.url = url
         self.id = ids.new("wrk")
         self.machine = socket.gethostname()
-        self.callers: set[AiohttpCaller] = set()
+        self.callers: set[Caller] = set()
+        self.shortcuts: set[Shortcut] = set()
         self.lame_duck_s = config.lame_duck_s
         self._no_call = asyncio.Event()
         self.metrics = Metrics()
@@ -220,7 +222,7 @@ class Worker:
         async with contextlib.AsyncExitStack() as runners:
             sites: list[web.BaseSite] = []
             for app, routes, opened in sockets:
-                runner = Runner(app, functools.partial(Server, app, config, routes))
+                runner = Runner(app, functools.partial(Server, app, config, routes, self.shortcuts))
                 await runner.setup()
                 runners.push_async_callback(runner.cleanup)
                 sites.append(web.SockSite(runner, opened, backlog=1024))
@@ -235,10 +237,10 @@ class Worker:
         app[plain.NUMBERS] = self._numbers
         return app
 
-    def _route(self, endpoint: Endpoint) -> Callable[[AiohttpCaller], Awaitable[None]]:
+    def _route(self, endpoint: Endpoint) -> Callable[[Caller], Awaitable[None]]:
         plane, callers = self.plane, self.callers
 
-        async def route(caller: AiohttpCaller) -> None:
+        async def route(caller: Caller) -> None:
             callers.add(caller)
             try:
                 await serve(plane, caller, endpoint)

@@ -22,7 +22,9 @@ from gateway import errors, ids
 from gateway.config import Config
 from gateway.proxy.body import too_large
 from gateway.proxy.call import Caller
+from gateway.reader import ReaderWatch
 from gateway.responses import error_response
+from gateway.shortcut import Shortcut
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ NO_TUNNELS = errors.MethodNotAllowed(
 _OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\s)[\d.]+\s")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]*)(:\d{0,5})?")
 
-Serve = Callable[["AiohttpCaller"], Awaitable[None]]
+Serve = Callable[[Caller], Awaitable[None]]
 
 
 def require_fast_parser() -> None:
@@ -57,18 +59,25 @@ def require_fast_parser() -> None:
 class Connection(web_protocol.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("caller", "header_timer", "is_other_version", "packet", "unread", "write_timer")
+    __slots__ = ("caller", "header_timer", "is_other_version", "packet", "watch")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.caller: AiohttpCaller | None = None
         self.header_timer: asyncio.TimerHandle | None = None
-        self.write_timer: asyncio.TimerHandle | None = None
-        self.unread = 0
-        """Bytes in the transport's buffer when the client was last looked at."""
+        self.watch: ReaderWatch | None = None
         self.packet = 0
         """Size of what came last before a call began: its head, and maybe its body."""
         self.is_other_version = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.watch = ReaderWatch(self._loop, cast(asyncio.Transport, transport), self._server().config.write_timeout_s)
+
+    def take_over(self, data: bytes) -> None:
+        """What came on this connection before it was ours."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -89,9 +98,10 @@ class Connection(web_protocol.RequestHandler):
             self.header_timer = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        for timer in (self.header_timer, self.write_timer):
-            if timer is not None:
-                timer.cancel()
+        if self.header_timer is not None:
+            self.header_timer.cancel()
+        if self.watch is not None:
+            self.watch.stop()
         caller, self.caller = self.caller, None
         super().connection_lost(exc)
         if caller is not None:
@@ -99,15 +109,15 @@ class Connection(web_protocol.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_reader()
+        if self.watch is not None:
+            self.watch.start()
         if self.caller is not None:
             self.caller.set_paused(True)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.write_timer is not None:
-            self.write_timer.cancel()
-            self.write_timer = None
+        if self.watch is not None:
+            self.watch.stop()
         if self.caller is not None:
             self.caller.set_paused(False)
 
@@ -131,19 +141,6 @@ class Connection(web_protocol.RequestHandler):
         ):
             super().log_exception(*args, **kw)
 
-    def _watch_reader(self) -> None:
-        self.unread = self.transport.get_write_buffer_size() if self.transport is not None else 0
-        self.write_timer = self._loop.call_later(self._server().config.write_timeout_s, self._look_at_reader)
-
-    def _look_at_reader(self) -> None:
-        """A reader that has taken nothing since the last look is cut off; one that is only slow may go on."""
-        if self.transport is None:
-            return
-        if self.transport.get_write_buffer_size() < self.unread:
-            self._watch_reader()
-        else:
-            self.transport.abort()
-
     def _server(self) -> Server:
         return cast(Server, self._manager)
 
@@ -151,7 +148,9 @@ class Connection(web_protocol.RequestHandler):
 class Server(web.Server):
     """Makes our connections, and sends calls to the steps and everything else to the application."""
 
-    def __init__(self, app: web.Application, config: Config, routes: dict[str, Serve]) -> None:
+    def __init__(
+        self, app: web.Application, config: Config, routes: dict[str, Serve], shortcuts: set[Shortcut]
+    ) -> None:
         super().__init__(
             self._dispatch,
             request_factory=app._make_request,
@@ -162,12 +161,30 @@ class Server(web.Server):
             auto_decompress=False,
         )
         self.config = config
-        self._routes = routes
+        self.routes = routes
+        self.shortcuts = shortcuts
         self._app = app
         self._kwargs.pop("access_log_class", None)
 
-    def __call__(self) -> web_protocol.RequestHandler:
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]  # aiohttp names its own class; a socket wants any protocol
+        return Shortcut(self, self._loop)
+
+    def connection(self) -> Connection:
+        """One of aiohttp's, for what the shortcut does not take."""
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def pre_shutdown(self) -> None:
+        for shortcut in list(self.shortcuts):
+            shortcut.close_if_idle()
+        super().pre_shutdown()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        tasks = [shortcut.task for shortcut in self.shortcuts if shortcut.task is not None]
+        for shortcut in list(self.shortcuts):
+            shortcut.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        await super().shutdown(timeout)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         message = request._message
@@ -176,7 +193,7 @@ class Server(web.Server):
             return _closing(refusal)
         serve = None
         if message.method == "POST":
-            serve = self._routes.get(message.path) or self._routes.get(message.url.path_safe)
+            serve = self.routes.get(message.path) or self.routes.get(message.url.path_safe)
         if serve is None:
             response = await self._app._handle(cast(web.Request, request))
             if message.upgrade:

@@ -70,6 +70,10 @@ def repriced(row: PricedRow, prices: PriceTable) -> PricedRow | None:
         if attempts and attempts[-1].usage is None:
             attempts[-1].cost_nusd = own
     others = [attempt for attempt in attempts if attempt.usage is not None]
+    if (
+        not is_answered and not others
+    ):  # nothing that a price could change: a refusal, or a stored answer given again for nothing
+        return None
     for attempt in others:
         price = prices.at(attempt.provider, attempt.model, row.created_at)
         if price is not None and attempt.usage is not None:

@@ -127,7 +127,7 @@ def invent(body: dict[str, Any]) -> tuple[dict[str, Any], str, list[str]]:
             "type": "function",
             "function": {"name": tool["name"], "arguments": arguments},
         }
-        return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls", []
+        return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}, "tool_calls", []
     form = body.get("response_format") or {}
     if form.get("type") == "json_schema":
         schema = form["json_schema"].get("schema", {})
@@ -142,7 +142,7 @@ def invent(body: dict[str, Any]) -> tuple[dict[str, Any], str, list[str]]:
     finish = "stop"
     if isinstance(limit, int) and len(words) > limit:
         words, finish = words[:limit], "length"
-    return {"role": "assistant", "content": "".join(words)}, finish, words
+    return {"role": "assistant", "content": "".join(words), "refusal": None}, finish, words
 
 
 def usage_of(body: dict[str, Any], completion: int) -> dict[str, Any]:

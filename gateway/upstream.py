@@ -209,6 +209,7 @@ class Connection(asyncio.BufferedProtocol):
         self._in_head = True
         self._framed = False
         self._complete = False
+        self._keeps = False
         self._received = False
         self._is_spoilt = False
 
@@ -301,6 +302,9 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         if not self._in_head:
             self._complete = True
+            self._keeps = (
+                self._parser.should_keep_alive()
+            )  # only known here: the parser forgets the framing right after
 
     # what upstream and replies call
 
@@ -310,7 +314,7 @@ class Connection(asyncio.BufferedProtocol):
         reply.connection = self
         self._head_size = self._fields_size = 0
         self._in_head = True
-        self._complete = self._received = self._framed = False
+        self._complete = self._keeps = self._received = self._framed = False
         self.origin.busy += 1
         if self._transport is not None:
             self._transport.writelines(data)
@@ -340,7 +344,7 @@ class Connection(asyncio.BufferedProtocol):
         self.reply = None
         self.origin.busy -= 1
         reply.connection = None
-        if self._parser.should_keep_alive() and self.is_open and not self._is_spoilt and reply.status >= 200:
+        if self._keeps and self.is_open and not self._is_spoilt and reply.status >= 200:
             self.resume_reading()
             self.rested_at = time.monotonic()
             self.origin.idle.append(self)
@@ -372,10 +376,11 @@ class Upstream:
         if origin is None:
             origin = self._origins[provider.base_url] = Origin(provider.base_url)
         data = encode_request(origin, request)
+        may_rest = True
         while True:
             reply = Reply(is_stream, max(self._max_answer, STREAM_ROOM) if is_stream else self._max_answer)
             on_reply(reply)
-            connection = self._resting(origin)
+            connection = self._resting(origin) if may_rest else None
             reply.reused = connection is not None
             if connection is None:
                 if origin.busy >= provider.max_connections:
@@ -407,6 +412,7 @@ class Upstream:
                 and not connection.received
                 and not reply.aborted
             ):
+                may_rest = False  # whatever else has rested may be as dead
                 continue
             return reply
 

@@ -181,6 +181,12 @@ def test_a_row_whose_model_is_gone_keeps_its_cost():
     assert repriced(row(cost_nusd=None, price_id=None), PriceTable({})) is None
 
 
+def test_a_row_without_tokens_keeps_what_it_has():
+    table = PriceTable({("openai", "odd"): (Price("p", 7, 7),)})
+    for cost in (0, None):
+        assert repriced(row(total_tokens=None, prompt_tokens=None, cost_nusd=cost, price_id=None), table) is None
+
+
 def test_a_billed_attempt_keeps_its_own_price_and_the_sum_stays_whole():
     attempts = '[{"provider":"google","model":"g","cost_nusd":3,"usage":{"prompt_tokens":1000000}},{"provider":"openai","model":"odd","cost_nusd":2}]'
     table = PriceTable({("google", "g"): (Price("g1", 10, 0),)})

@@ -144,11 +144,13 @@ class Client(Wire):
 
     def raise_budget(self, budget_id: str, add_usd: str, until: str, reason: str) -> schema.Changed:
         return self.changed(
-            "POST", f"/budgets/{quoted(budget_id)}/raise", {"add_usd": add_usd, "until": until, "reason": reason}
+            "POST",
+            f"/budgets/{quoted(budget_id)}/raise",
+            {"add_usd": add_usd, "until": until, "reason": reason or None},
         )
 
     def test_provider(self, provider: str) -> schema.ProviderTest:
-        return read(self.write("POST", f"/providers/{quoted(provider)}/test").body, schema.ProviderTest)
+        return read(self.write("POST", f"/providers/{quoted(provider)}/test", {"chat": True}).body, schema.ProviderTest)
 
     def close_circuit(self, provider: str) -> schema.Changed:
         return self.changed("POST", f"/providers/{quoted(provider)}/circuit/close")

@@ -44,6 +44,10 @@ class Hold(Protocol):
         """The money set aside; None when no budget counts the call."""
         ...
 
+    def extend(self, cost_nusd: int) -> bool:
+        """Sets more money aside before another attempt: the one before was billed. False: a share is too short, and nothing is taken."""
+        ...
+
     def settle(self, tokens: int, cost_nusd: int, model: str | None) -> None:
         """The call is over and journaled: turn the hold into what it really cost. `model` answered it."""
         ...

@@ -106,6 +106,17 @@ class CallHold:
         """Money set aside; None when no budget counts the call."""
         return next((amount for share, amount in self._parts if share.pool.kind == "money"), None)
 
+    def extend(self, cost_nusd: int) -> bool:
+        money = [share for share, _ in self._parts if share.pool.kind == "money"]
+        if any(share.amount - share.held - share.spent < cost_nusd for share in money):
+            return False
+        for share in money:
+            share.held += cost_nusd
+        self._parts = [
+            (share, amount + cost_nusd if share.pool.kind == "money" else amount) for share, amount in self._parts
+        ]
+        return True
+
     def settle(self, tokens: int, cost_nusd: int, model: str | None) -> None:
         if self._is_over:
             return

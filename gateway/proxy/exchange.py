@@ -74,6 +74,12 @@ async def exchange(
         failures.append((target, outcome))
         if outcome.kind == "refused":
             raise _refused(outcome)
+        if (
+            outcome.usage is not None
+            and call.hold is not None
+            and not call.hold.extend(call.attempts[-1].cost_nusd or 0)
+        ):
+            break  # the hold covers one attempt, and no budget has room for another
         tries[id(target)] = tries.get(id(target), 0) + 1
         if outcome.kind in RETRIED_IN_PLACE and tries[id(target)] < MAX_PER_TARGET:
             failed_at[id(target)] = clock()

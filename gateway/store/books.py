@@ -26,7 +26,8 @@ SELECT pg_try_advisory_xact_lock($1)
     AND $2 = (SELECT min(id) FROM workers WHERE stopped_at IS NULL AND heartbeat_at > now() - interval '10 seconds')
 """
 
-LIMIT_STATEMENTS = "SELECT set_config('statement_timeout', $1, true)"
+LIMIT_STATEMENTS = "SELECT set_config('statement_timeout', $1, true), set_config('work_mem', '64MB', true)"
+"""There are few groups, but Postgres can't know how few: with less memory it sorts every row."""
 
 UNKNOWN_WORKERS = """
 SELECT r.worker_id AS what, format('%s rows, the first at %s', count(*), min(r.created_at)) AS found, count(*) OVER () AS findings

@@ -141,6 +141,27 @@ async def test_a_budget_settles_to_the_sum_of_the_attempts(gateway, google_model
     assert spent == row["cost_nusd"] == sum(attempt["cost_nusd"] for attempt in json.loads(row["attempts"]))
 
 
+@pytest.mark.parametrize(("room", "status", "asked"), [(1, 502, 1), (10**9, 200, 2)])
+async def test_another_attempt_is_made_only_where_the_budget_has_room_for_both(
+    gateway, google_model, room, status, asked
+):
+    messages = [{"role": "user", "content": "Hi"}]
+    price = await price_of(gateway, google_model)
+    prompt = -(-len(json.dumps(messages)) // 3) + 8
+    hold = cost_nusd(Usage(prompt, 50), Price("p", price["input_nusd"], price["output_nusd"]))
+    await gateway.execute(
+        "INSERT INTO budgets (id, scope, subject, amount_nusd, \"window\") VALUES ('b', 'project', $1, $2, '1d')",
+        gateway.project_id, hold + room,
+    )  # fmt: skip
+    gateway.upstream.enqueue(gemini("OTHER", (10, 20)), gemini("STOP", (10, 20)))
+    body = {"model": google_model, "messages": messages, "max_tokens": 50}
+    answered = await gateway.post("/v1/chat/completions", body)
+    assert (answered.status, len(gateway.upstream.seen)) == (status, asked)
+    row = await gateway.row(answered.request_id)
+    spent = await gateway.db.fetchval("SELECT spent_nusd FROM budget_windows WHERE budget_id = 'b'")
+    assert spent == row["cost_nusd"] <= hold + room
+
+
 async def test_a_client_that_leaves_after_a_failed_attempt_is_charged_nothing_for_it(gateway):
     answered = asyncio.Event()
 

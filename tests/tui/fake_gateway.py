@@ -527,6 +527,16 @@ def models_of_key(h: Handler) -> Any:
     return {"data": [{"id": one.id, "object": "model"} for one in seeded.models()]}
 
 
+def audit_list(h: Handler) -> Any:
+    words = [word.rpartition(":")[2].casefold() for word in h.query.get("filter", "").split()]
+    found = [
+        one
+        for one in h.fake.audit
+        if all(word in f"{one.actor} {one.action} {one.object_name} {one.project}".casefold() for word in words)
+    ]
+    return {"data": found, "next": None}
+
+
 def control(h: Handler) -> Any:
     """For measurements: another rate, a burst; how many rows the tail has sent."""
     given = h.body or {}
@@ -573,7 +583,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", f"{P}/providers/([^/]+)/circuit/close", close_circuit),
     ("GET", f"{P}/models", lambda h: {"data": seeded.models()}),
     ("GET", f"{P}/tiers", lambda h: {"data": seeded.TIERS}),
-    ("GET", f"{P}/audit", lambda h: {"data": h.fake.audit, "next": None}),
+    ("GET", f"{P}/audit", audit_list),
     ("GET", f"{P}/audit/verify", lambda h: s.Chain(ok=True, entries=18_402, head="9f2c04a1")),
     ("GET", f"{P}/audit/([^/]+)", audit_one),
     ("POST", f"{P}/undo/([^/]+)", undo),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textual.app import ComposeResult
+from textual.timer import Timer
 
 from gateway.admin.schema import AuditEntry, Chain
 from tui import figures
@@ -41,6 +42,7 @@ COLUMNS: list[Column[AuditEntry]] = [
     Column("FROM", 14, lambda one: (one.origin or figures.NONE, "dim"), lambda one: one.origin, "left", 4),
     Column("RESULT", 11, _result, lambda one: one.result, "left", 2),
 ]
+TYPED_AFTER_S = 0.25
 SCREEN_OF = {
     "project": "projects",
     "key": "keys",
@@ -69,6 +71,8 @@ class Audit(View):
         super().__init__()
         self.chain: Chain | None = None
         self.checking = False
+        self.asked = ""
+        self.typing: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield GridTable(COLUMNS, lambda one: one.id, title="Audit trail", aside="f follow", id="audit-rows")
@@ -87,11 +91,12 @@ class Audit(View):
         self.set_class(self.app.size.height < 30, "compact")
 
     def visit(self, place: Location) -> None:
+        self.asked = place.filter
         super().visit(place)
-        self.rows.set_words(place.filter)
 
     def load(self) -> None:
-        self.ask("audit", lambda client: client.audit())
+        text = self.asked
+        self.ask("audit", lambda client: client.audit(text))
 
     def arrived_audit(self, data: tuple[list[AuditEntry], str]) -> None:
         rows, more = data
@@ -108,7 +113,16 @@ class Audit(View):
         self.query_one("#entry", TextPanel).focus()
 
     def set_filter(self, text: str) -> None:
-        self.rows.set_words(text)
+        """The gateway filters, over the whole trail; it is asked when the fingers rest."""
+        wanted = text.strip()
+        if self.typing is not None:
+            self.typing.stop()
+        if wanted != self.asked:
+            self.typing = self.set_timer(TYPED_AFTER_S, lambda: self._ask_for(wanted))
+
+    def _ask_for(self, text: str) -> None:
+        self.asked = text
+        self.load()
 
     def _draw(self) -> None:
         panel = self.query_one("#entry", TextPanel)
@@ -199,11 +213,13 @@ class Audit(View):
         self.load()
 
     def records(self) -> Any:
+        text = self.asked
+
         def collect(client: Client) -> list[AuditEntry]:
             rows: list[AuditEntry] = []
             cursor = ""
             while True:
-                page, cursor = client.audit(cursor=cursor, limit=1000)
+                page, cursor = client.audit(text, cursor=cursor, limit=1000)
                 rows += page
                 if not cursor or len(rows) >= 100_000:
                     return rows
@@ -212,7 +228,9 @@ class Audit(View):
 
     def status(self) -> Line:
         return [
-            (f"{len(self.rows.rows)} of {len(self.rows.all_rows)} entries", ""),
+            (f"{len(self.rows.rows)} entries", ""),
+            ("   filter: ", "dim"),
+            (self.asked or "none", "accent" if self.asked else "dim"),
             ("   export keeps the chain", "dim"),
         ]
 

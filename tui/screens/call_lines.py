@@ -8,6 +8,8 @@ from tui.widgets.line import Line, fit, wrapped
 from tui.widgets.marks import ruler, span_bar
 
 MILLION = 1_000_000
+SMALL_NUSD = 100_000
+"""Below a hundredth of a cent the arithmetic needs eight places to say anything."""
 
 
 def status_style(status: int) -> str:
@@ -36,7 +38,8 @@ def summary(call: LogDetail, width: int) -> list[Line]:
     return pairs(
         [
             ("Status", f"{call.status} {call.error_code or call.end_reason}", status_style(call.status)),
-            ("Asked for", call.requested_model or (f"tier {call.tier}" if call.tier else figures.NONE), ""),
+            ("Request", call.request_id, ""),
+            ("Asked for", f"tier {call.tier}" if call.tier else call.requested_model or figures.NONE, ""),
             ("Served by", f"{call.provider}/{call.model}" if call.provider else "nobody", "strong"),
             ("Endpoint", f"{call.endpoint}, {'streamed' if call.stream else 'whole'}", ""),
             ("Project", call.project, ""),
@@ -58,6 +61,7 @@ def usage(call: LogDetail, width: int) -> list[Line]:
     """Tokens times price, line by line, and the sum that was charged."""
     lines: list[Line] = []
     price = call.price
+    places = 5 if (call.cost_nusd or 0) >= SMALL_NUSD else 8
     cached = call.cached_tokens or 0
     cache_write = call.cache_write_tokens or 0
     rows: list[tuple[str, int | None, int | None]] = [
@@ -84,12 +88,12 @@ def usage(call: LogDetail, width: int) -> list[Line]:
         if per_million is not None and tokens is not None:
             product = tokens * per_million / MILLION
             each = f" × {figures.dollars(per_million, 2)}/M"
-            line += [(fit(each, 14), "dim"), (fit(figures.dollars(round(product), 5), 12, "right"), "")]
+            line += [(fit(each, 14), "dim"), (fit(figures.dollars(round(product), places), 12, "right"), "")]
         lines.append(line)
     total: Line = [
         (fit("total", 9), "strong"),
         (" " * 27, ""),
-        (fit(figures.cost(call.cost_nusd), 12, "right"), "strong"),
+        (fit(figures.dollars(call.cost_nusd, places), 12, "right"), "strong"),
     ]
     if not price:
         total = [(fit("total", 9), "strong"), (figures.cost(call.cost_nusd), "strong")]
@@ -117,7 +121,7 @@ def usage(call: LogDetail, width: int) -> list[Line]:
 
 def route(call: LogDetail, width: int) -> list[Line]:
     """Which targets were in line, and what each did."""
-    asked = f"model {call.requested_model}" if call.requested_model else f"tier {call.tier or 'fast'}"
+    asked = f"tier {call.tier}" if call.tier else f"model {call.requested_model or figures.NONE}"
     skipped = (call.details or {}).get("skipped") or []
     lines: list[Line] = [[(asked, "strong"), (" decides the targets, tried in order", "dim")]]
     for item in skipped if isinstance(skipped, list) else []:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from gateway.admin.schema import Budget, Changed, Gauge, LimitRow, LimitsOverview
 from gateway.admin.schema import Limits as LimitsBody
 from tui import clock, figures
-from tui.calls import Client
 from tui.location import Location
 from tui.screens.keys import money_or_none, whole_or_none
 from tui.screens.view import View, as_json
@@ -52,7 +53,7 @@ def _resets(one: Budget) -> Span:
     at = figures.parsed(one.resets_at)
     if at is None:
         return "never", "dim"
-    left = figures.until(one.resets_at).removeprefix("in ")
+    left = figures.until(one.resets_at).removeprefix("in ").replace(" min", "m").replace(" s", "s")
     return f"{at:%b} {at.day} {at:%H:%M} ({left})", "dim"
 
 
@@ -295,20 +296,15 @@ class Limits(View):
                 "window", "Window", first.window if first else "1mo", choices=("1h", "1d", "7d", "30d", "1mo", "total")
             ),
         ]
-        kept = [{"amount_usd": one.amount_usd, "window": one.window} for one in present.budgets[1:]]
+        others = len(present.budgets[1:]) + len(present.models) + len(present.tiers)
 
         def given(answers: dict[str, str] | None) -> None:
             if answers:
-                body = {key: int(answers[key]) if answers[key] else None for key in ("rpm", "tpm", "concurrency")}
-                budget = [{"amount_usd": answers["amount"], "window": answers["window"]}] if answers["amount"] else []
                 self.doing = f"changed the limits of {name}"
+                body = edited(present, answers)
+                self.change("changed", lambda client: client.save_limits(scope, subject, body, etag))
 
-                def save(client: Client) -> Changed:
-                    return client.save_limits(scope, subject, {**body, "budgets": [*budget, *kept]}, etag)
-
-                self.change("changed", save)
-
-        notes = [f"{len(kept)} more budgets of other windows stay as they are."] if kept else []
+        notes = [f"{others} more (other windows, models, tiers) stay as they are."] if others else []
         self.app.push_screen(Form(f"Limits of {scope} {name}", fields, "save", notes), given)
 
     def arrived_changed(self, data: Changed) -> None:
@@ -343,6 +339,24 @@ class Limits(View):
 
     def records(self) -> object:
         return lambda client: client.limits().budgets
+
+
+def edited(present: LimitsBody, answers: dict[str, str]) -> dict[str, Any]:
+    """The whole of a scope's limits with what the form says in place of its part: the rates and the first budget."""
+    body: dict[str, Any] = msgspec.to_builtins(present)
+    for name in ("rpm", "tpm", "concurrency"):
+        body[name] = int(answers[name]) if answers[name] else None
+    first = body["budgets"][0] if body["budgets"] else {}
+    budget = [{**first, "amount_usd": answers["amount"], "window": answers["window"]}] if answers["amount"] else []
+    body["budgets"] = [_without_id(one) for one in (*budget, *body["budgets"][1:])]
+    for narrowed in (*body["models"].values(), *body["tiers"].values()):
+        narrowed["budgets"] = [_without_id(one) for one in narrowed["budgets"]]
+    return body
+
+
+def _without_id(budget: dict[str, Any]) -> dict[str, Any]:
+    """An empty id is no id."""
+    return {name: value for name, value in budget.items() if name != "id" or value}
 
 
 def _day_mistake(text: str) -> str:
