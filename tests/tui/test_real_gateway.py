@@ -152,7 +152,7 @@ async def test_an_operator_s_afternoon(gateway):
 
 
 SCREENS = (
-    *("logs", "projects", "keys", "providers", "limits", "playground", "audit", "models", "usage"),
+    *("overview", "logs", "projects", "keys", "providers", "limits", "playground", "audit", "models", "usage"),
     "settings",
 )
 
