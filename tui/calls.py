@@ -61,8 +61,10 @@ class Client(Wire):
     def log_count(self, **query: Any) -> schema.LogCount:
         return read(self.get("/logs/count", **query).body, schema.LogCount)
 
-    def log(self, request_id: str) -> schema.LogDetail:
-        return read(self.get(f"/logs/{quoted(request_id)}").body, schema.LogDetail)
+    def log(self, request_id: str, bodies: bool = False) -> schema.LogDetail:
+        """`bodies`: captured ones are opened, which is written to the audit."""
+        told = self.get(f"/logs/{quoted(request_id)}", bodies="true" if bodies else "false")
+        return read(told.body, schema.LogDetail)
 
     def projects(self) -> list[schema.Project]:
         return read_list(self.get("/projects", limit=1000).body, schema.Project)

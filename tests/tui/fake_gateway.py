@@ -309,11 +309,12 @@ def log_count(h: Handler) -> Any:
 
 
 def log_one(h: Handler, ident: str) -> Any:
-    for row in h.fake.history:
-        if ident in (row.request_id, row.call_id):
-            return seeded.detail(row)
     number = int(ident.rpartition("-")[2].removeprefix("req_") or "0", 16)
-    return seeded.detail(seeded.call(number, seeded.NOW))
+    calls = (row for row in h.fake.history if ident in (row.request_id, row.call_id))
+    told = seeded.detail(next(calls, None) or seeded.call(number, seeded.NOW))
+    if h.query.get("bodies") == "false":
+        told.request_body = told.response_body = None
+    return told
 
 
 def create_project(h: Handler) -> Any:

@@ -369,3 +369,18 @@ async def test_a_resize_keeps_the_cursor_and_redraws(gateway):
             await pilot.pause()
         assert app.view.rows.current.name == "nb-lena"
         assert all(widget.size.width <= 120 for widget in app.query(Painted))
+
+
+async def test_bodies_are_opened_by_their_tab_and_not_before(gateway):
+    """Each look at them is an entry of the audit."""
+    ident = "req_000000000004"
+    async with stage(gateway, WIDE, Location("detail", object=ident)) as (app, pilot):
+        await until(lambda: ident in screen_text(app), pilot)
+        queries = [query for _, path, query, _ in gateway.seen if path.endswith(f"/logs/{ident}")]
+        assert [query["bodies"] for query in queries] == ["false"]
+        await pilot.press("2")
+        await until(lambda: "capture is off for this project" in screen_text(app), pilot)
+        await pilot.press("3")
+        await until(lambda: "capture is off for this project" in screen_text(app), pilot)
+        queries = [query for _, path, query, _ in gateway.seen if path.endswith(f"/logs/{ident}")]
+        assert [query["bodies"] for query in queries] == ["false", "true"]

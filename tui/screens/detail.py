@@ -21,6 +21,8 @@ from tui.widgets.line import Line, wrapped
 from tui.widgets.panel import Bar, TextPanel
 
 TABS = ("Summary", "Request", "Response", "Attribution", "Raw JSON")
+BODIES = (2, 3)
+"""The tabs that show what was captured: it is opened when one of them is, and not before."""
 
 
 class Detail(View):
@@ -64,8 +66,8 @@ class Detail(View):
         super().visit(place)
 
     def load(self) -> None:
-        ident = self.place.object
-        self.ask("call", lambda client: client.log(ident))
+        ident, wants_bodies = self.place.object, self.tab in BODIES
+        self.ask("call", lambda client: client.log(ident, wants_bodies))
 
     def arrived_call(self, data: LogDetail) -> None:
         self.call = data
@@ -138,6 +140,8 @@ class Detail(View):
                 *([], [("TIMINGS", "head")], *call_lines.waterfall(call, width)),
                 *([], [("USAGE AND COST", "head")], *call_lines.usage(call, width)),
             ]
+        if self.tab in BODIES and call.request_body is None:
+            return [[("Loading…", "dim")]]
         if self.tab == 2:
             return call_lines.body(call.request_body, width)
         if self.tab == 3:
@@ -157,6 +161,8 @@ class Detail(View):
 
     def action_tab(self, number: int) -> None:
         self.tab = number
+        if number in BODIES and self.call is not None and self.call.request_body is None:
+            self.load()
         self._draw()
 
     def action_step(self, by: int) -> None:

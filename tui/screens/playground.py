@@ -113,7 +113,7 @@ class Playground(View):
         self.load()
         if place.object:
             ident = place.object
-            self.ask("replay", lambda client: client.log(ident))
+            self.ask("replay", lambda client: client.log(ident, bodies=True))
         if not self.form.items:
             self.form.focus()
         else:
