@@ -16,7 +16,7 @@ RELAYED = ("openai-processing-ms", "openai-version")
 EXPOSED = (
     "x-request-id, x-optyx-provider, x-optyx-model, x-optyx-tier, x-optyx-attempts, x-optyx-overhead-ms, x-optyx-cost-usd, "
     "x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, "
-    "x-ratelimit-reset-requests, x-ratelimit-reset-tokens, retry-after, x-should-retry, openai-processing-ms, openai-version"
+    "x-ratelimit-reset-requests, x-ratelimit-reset-tokens, retry-after, x-should-retry, x-optyx-replayed, openai-processing-ms, openai-version"
 )
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
