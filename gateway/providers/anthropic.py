@@ -25,6 +25,8 @@ class Anthropic:
             body = anthropic_request.chat_body(ask)
         except Unsupported as error:
             return error.failure()
+        except failures.MISREAD:
+            return failures.unreadable_request("Anthropic")
         headers = [
             ("Content-Type", "application/json"),
             ("Accept-Encoding", "identity"),
@@ -40,8 +42,8 @@ class Anthropic:
             return Failure("malformed", "the answer came in an encoding that was not asked for", status)
         try:
             return anthropic_answer.whole(ask, msgspec.json.decode(body, type=dict[str, Any]))
-        except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
-            return Failure("malformed", f"the answer is not what the protocol promises ({error})"[:200], status)
+        except failures.MISREAD as error:
+            return failures.malformed_answer(error, status)
 
     def stream(self, ask: Ask) -> anthropic_answer.AnthropicStream:
         return anthropic_answer.AnthropicStream(ask)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import email.utils
 import re
+import struct
 import time
 from collections.abc import Mapping
+
+import msgspec
 
 from gateway.providers.provider import Failure
 
 MAX_MESSAGE = 2_000
 MAX_RETRY_AFTER_S = 60.0
+
+MISREAD = (
+    msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError, struct.error,
+)  # fmt: skip
+"""What reading a document raises that is not what it should be. Adapters turn these into values at their edge, in one place each."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CREDENTIAL = re.compile(
@@ -22,6 +30,16 @@ def clean(message: str) -> str:
     """A provider's words without control characters and without anything that looks like a credential, at most 2,000 characters."""
     text = _CREDENTIAL.sub("[redacted]", _CONTROL.sub(" ", message))
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def unreadable_request(provider: str) -> Failure:
+    """The caller's request has a member of the wrong kind somewhere: it can't be translated for this kind of provider."""
+    said = f"The request is not what the chat API describes, so it can't be translated for {provider}."
+    return Failure("unsupported", said, message=said, code="invalid_request", param="messages")
+
+
+def malformed_answer(error: Exception, status: int) -> Failure:
+    return Failure("malformed", f"the answer is not what the protocol promises ({clean(str(error))})"[:200], status)
 
 
 def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float | None:

@@ -28,6 +28,8 @@ class Google:
                 verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
         except Unsupported as error:
             return error.failure()
+        except failures.MISREAD:
+            return failures.unreadable_request("Google")
         headers = [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
         if credential:
             headers.append(("x-goog-api-key", credential))
@@ -43,8 +45,8 @@ class Google:
             if ask.endpoint == "embeddings":
                 return google_answer.embeddings(ask, document)
             return google_answer.whole(ask, document)
-        except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
-            return Failure("malformed", f"the answer is not what the protocol promises ({error})"[:200], status)
+        except failures.MISREAD as error:
+            return failures.malformed_answer(error, status)
 
     def stream(self, ask: Ask) -> google_answer.GoogleStream:
         return google_answer.GoogleStream(ask)

@@ -10,7 +10,7 @@ import msgspec
 from gateway.ledger import Usage
 from gateway.providers import chat_answer, chat_request, failures, sse
 from gateway.providers.chat_answer import ChunkWriter, Json
-from gateway.providers.openai import to_base64
+from gateway.providers.openai import inputs_asked, to_base64
 from gateway.providers.provider import Answer, Ask, Failure
 
 _decode = msgspec.json.decode
@@ -87,11 +87,15 @@ def ended_badly(candidate: Json) -> Failure:
     return Failure("status", f"finish reason {reason}", message=message)
 
 
-def embeddings(ask: Ask, document: Json) -> Answer:
+def embeddings(ask: Ask, document: Json) -> Answer | Failure:
     """A BatchEmbedContentsResponse. Vectors shortened by `dimensions` are brought back to length 1, as OpenAI's are."""
     fields = chat_request.fields_of(ask)
     in_base64 = fields.get("encoding_format") == "base64"
     data: list[Json] = []
+    if len(document["embeddings"]) != inputs_asked(ask):
+        return Failure(
+            "malformed", f"the answer has {len(document['embeddings'])} vectors for {inputs_asked(ask)} inputs"
+        )
     for index, item in enumerate(document["embeddings"]):
         vector = [float(value) for value in item["values"]]
         if "dimensions" in fields and (length := math.sqrt(sum(value * value for value in vector))) > 0:

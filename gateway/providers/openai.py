@@ -46,7 +46,18 @@ class _Usage(msgspec.Struct):
     completion_tokens_details: _CompletionDetails | None = None
 
 
-class _WithUsage(msgspec.Struct):
+class _Completion(msgspec.Struct):
+    choices: list[msgspec.Raw] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class _Vector(msgspec.Struct):
+    embedding: msgspec.Raw
+
+
+class _Vectors(msgspec.Struct):
+    data: list[_Vector]
     usage: _Usage | None = None
 
 
@@ -62,7 +73,8 @@ class _Event(msgspec.Struct):
     error: Any = None  # an object or a string, by server; a union with Raw would take neither
 
 
-_decode_with_usage = msgspec.json.Decoder(_WithUsage).decode
+_decode_completion = msgspec.json.Decoder(_Completion).decode
+_decode_vectors = msgspec.json.Decoder(_Vectors).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
@@ -75,7 +87,10 @@ class OpenAI:
         if ask.endpoint == "chat":
             fields["messages"] = without_signatures(fields["messages"])
             if ask.stream:
-                fields["stream_options"] = _with_usage_asked(fields.get("stream_options"))
+                try:
+                    fields["stream_options"] = _with_usage_asked(fields.get("stream_options"))
+                except msgspec.MsgspecError:
+                    return failures.unreadable_request("OpenAI")
             if ask.max_tokens_cap is not None:
                 # api.openai.com's newer models refuse `max_tokens`; most compatible servers know only that name
                 name = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
@@ -91,10 +106,17 @@ class OpenAI:
         try:
             if ask.endpoint == "embeddings":
                 return self._translate_embeddings(ask, body)
-            answer = _decode_with_usage(body)
+            answer = _decode_completion(body)
+        except failures.MISREAD as error:
+            return failures.malformed_answer(error, status)
+        if answer.choices:
             return Answer(body, usage_of(answer.usage))
-        except (msgspec.DecodeError, ValueError, TypeError, KeyError, struct.error) as error:
-            return Failure("malformed", f"the answer is not what the protocol promises ({error})"[:200], status)
+        if answer.error is not None:  # some servers say 200 to everything
+            message, kind, code, _ = error_parts(body)
+            return Failure(
+                "status", "an error in an answer that said 200", status, message and failures.clean(message), kind, code
+            )
+        return Failure("malformed", "the answer has no choices", status)
 
     def stream(self, ask: Ask) -> OpenAIStream:
         return OpenAIStream(ask.include_usage, _choices_asked(ask))
@@ -102,20 +124,23 @@ class OpenAI:
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return failures.from_status(status, headers, *error_parts(body))
 
-    def _translate_embeddings(self, ask: Ask, body: bytes) -> Answer:
-        wanted = _decode(ask.fields["encoding_format"]) if "encoding_format" in ask.fields else "float"
-        answer = _decode_with_usage(body)
-        usage = usage_of(answer.usage)
-        wrong = b'"embedding":[' if wanted == "base64" else b'"embedding":"'
-        if wrong not in body and wrong.replace(b":", b": ") not in body:
-            return Answer(body, usage)
+    def _translate_embeddings(self, ask: Ask, body: bytes) -> Answer | Failure:
+        """Vectors in the form that was asked for, whatever form the server gives them in."""
+        in_base64 = "encoding_format" in ask.fields and _decode(ask.fields["encoding_format"]) == "base64"
+        answer = _decode_vectors(body)
+        if len(answer.data) != inputs_asked(ask):
+            return Failure("malformed", f"the answer has {len(answer.data)} vectors for {inputs_asked(ask)} inputs")
+        forms = {bytes(item.embedding)[:1] for item in answer.data}
+        if forms == {b'"' if in_base64 else b"["}:
+            return Answer(body, usage_of(answer.usage))
+        if not forms <= {b'"', b"["}:
+            return Failure("malformed", "the answer has something that is no vector")
         document: dict[str, Any] = _decode(body)
         for item in document["data"]:
-            if wanted == "base64" and isinstance(item["embedding"], list):
-                item["embedding"] = to_base64(item["embedding"])
-            elif wanted != "base64" and isinstance(item["embedding"], str):
-                item["embedding"] = from_base64(item["embedding"])
-        return Answer(_encode(document), usage)
+            vector = item["embedding"]
+            if isinstance(vector, str) != in_base64:
+                item["embedding"] = to_base64(vector) if in_base64 else from_base64(vector)
+        return Answer(_encode(document), usage_of(answer.usage))
 
 
 class OpenAIStream:
@@ -313,6 +338,12 @@ def error_parts(body: bytes) -> tuple[str | None, str | None, str | None, str | 
         str(code) if isinstance(code, str | int) else None,
         param if isinstance(param, str) else None,
     )
+
+
+def inputs_asked(ask: Ask) -> int:
+    """How many vectors an embeddings request asks for: one for a text or a token array, else one an item."""
+    given = _decode(ask.fields["input"])
+    return len(given) if isinstance(given, list) and not isinstance(given[0], int) else 1
 
 
 def to_base64(vector: list[float]) -> str:

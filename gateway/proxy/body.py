@@ -14,8 +14,8 @@ from gateway.proxy.call import Caller
 
 _decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.decode
+_encode = msgspec.json.encode
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 MAX_CHOICES = 128
 
@@ -62,7 +62,9 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
     if endpoint == "chat" and (not fields["messages"].startswith(b"[") or not fields["messages"][1:-1].strip()):
         raise BadRequest("'messages' must be an array with at least one message.", param="messages")
     stream, include_usage = False, False
-    if endpoint == "chat":
+    if endpoint == "embeddings":
+        _require_embeddable(fields)
+    else:
         stream = _boolean(fields, "stream")
         include_usage = stream and _include_usage(fields)
     limits = [
@@ -83,66 +85,40 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
 
 
 def top_level(body: bytes) -> dict[str, bytes]:
-    """The members of a JSON object as raw bytes. Strict: valid UTF-8, no lone surrogates, no NaN, no duplicate names."""
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise BadRequest(f"The body is not valid UTF-8 (byte {error.start}).", code="invalid_json") from None
+    """The members of a JSON object as raw bytes. The whole body is read strictly all the same: valid UTF-8, no lone surrogates, numbers
+    that are numbers, no name twice in any object. What is authorised is then what every other parser reads too."""
     try:
         raw = _decode_top(body)
-    except msgspec.ValidationError:
-        raise BadRequest("The body must be a JSON object.", code="invalid_json") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        value = _decode(body)
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not valid UTF-8.", code="invalid_json") from None
+    except msgspec.ValidationError as error:
+        said = str(error)
+        what = f"not valid JSON: {said}" if "range" in said else "no JSON object"
+        raise BadRequest(f"The body is {what}.", code="invalid_json") from None
+    except msgspec.DecodeError as error:
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
-    fields = {name: bytes(value) for name, value in raw.items()}
-    if b"\\u" in body and _SURROGATE.search(body):
-        _require_paired_surrogates(body)
-    if not _is_compact(fields, len(body)):
-        _require_unique_names(fields, body)
-    return fields
+    # a name that stood there twice is gone from the value, so written again it is another text; so are odd escapes and numbers
+    again = _encode(value)
+    if again != body and again != msgspec.json.format(body, indent=-1):
+        _require_unique_names(body)
+    return {name: bytes(member) for name, member in raw.items()}
 
 
-def _is_compact(fields: dict[str, bytes], size: int) -> bool:
-    """True when the members' own bytes account for the whole body: then no name stands in it twice and none is escaped. A body with
-    white space between its members takes the slower look."""
-    total = 1 + len(fields) or 2
-    for name, value in fields.items():
-        total += len(value) + 3 + (len(name) if name.isascii() else len(name.encode()))
-    return total == size and bool(fields)
-
-
-def _require_unique_names(fields: dict[str, bytes], body: bytes) -> None:
-    spaced = (
-        b"{" + b", ".join([b"%b: %b" % (msgspec.json.encode(name), value) for name, value in fields.items()]) + b"}"
-    )
-    if spaced == body:  # as Python's json.dumps writes it
-        return
-    pairs: list[tuple[str, Any]] = []
-
-    def keep(found: list[tuple[str, Any]]) -> None:
-        pairs[:] = found
+def _require_unique_names(body: bytes) -> None:
+    def keep(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BadRequest(f"'{name[:60]}' stands twice in one object.", code="duplicate_key", param=name[:60])
+            seen.add(name)
 
     try:
-        json.loads(body, object_pairs_hook=keep)  # the outermost object is the last
+        json.loads(body, object_pairs_hook=keep)
     except (ValueError, RecursionError):
         raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise BadRequest(f"'{name[:60]}' stands in the body twice.", code="duplicate_key", param=name[:60])
-        seen.add(name)
-
-
-def _require_paired_surrogates(body: bytes) -> None:
-    try:
-        json.dumps(json.loads(body), ensure_ascii=False).encode()
-    except (UnicodeEncodeError, ValueError, RecursionError):
-        raise BadRequest(
-            "The body holds half of a surrogate pair, which is no character.", code="invalid_json"
-        ) from None
 
 
 def _is_json(kind: str) -> bool:
@@ -155,6 +131,28 @@ def _is_json(kind: str) -> bool:
 def _value(fields: dict[str, bytes], name: str) -> Any:
     raw = fields.get(name)
     return None if raw is None else _decode(raw)
+
+
+def _require_embeddable(fields: dict[str, bytes]) -> None:
+    """A text, texts, a token array, or token arrays: the shapes that the API has."""
+    given = _value(fields, "input")
+    is_fine = _are_texts(given) or _are_tokens(given)
+    if not is_fine and not (isinstance(given, list) and given and all(_are_tokens(item) for item in given)):
+        raise BadRequest(
+            "'input' must be a text, an array of texts, or arrays of tokens; none of them empty.", param="input"
+        )
+    if _value(fields, "encoding_format") not in (None, "float", "base64"):
+        raise BadRequest("'encoding_format' must be float or base64.", param="encoding_format")
+    _count(fields, "dimensions", 1, 1 << 16)
+
+
+def _are_texts(given: Any) -> bool:
+    texts = given if isinstance(given, list) else [given]
+    return bool(texts) and all(isinstance(text, str) and text for text in texts)
+
+
+def _are_tokens(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(token) is int for token in given)
 
 
 def _boolean(fields: dict[str, bytes], name: str) -> bool:

@@ -54,7 +54,7 @@ def _of_untried(route: Route, failures: Failures) -> errors.Refusal:
     if kinds == {"unsupported"}:
         return errors.BadRequest(
             f"No target of tier '{route.tier}' can do '{every[0].param}': {told}.",
-            code="unsupported_parameter",
+            code=every[0].code or "unsupported_parameter",
             param=every[0].param,
         )
     if "overloaded" in kinds:
