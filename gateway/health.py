@@ -79,7 +79,7 @@ class Health:
             if failure is None:
                 self._note_latency(circuit, ms)
             if failure is not None and failure.kind == "rate_limited":
-                circuit.limited_until = now + (failure.retry_after_s or 1.0)
+                circuit.limited_until = max(circuit.limited_until, now + (failure.retry_after_s or 1.0))
             if failure is None or was_probe:
                 self._close(circuit)
             circuit.history = (circuit.history << 1) & (2**LAST - 1)
@@ -106,7 +106,7 @@ class Health:
         for (provider, _), circuit in self._circuits.items():
             if provider == provider_id:
                 self._close(circuit)
-                circuit.limited_until = 0.0
+                circuit.limited_until = circuit.open_until = 0.0
                 circuit.history = 0
 
     def report(self, now: float) -> list[dict[str, object]]:

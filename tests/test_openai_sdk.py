@@ -1,12 +1,15 @@
 """The official SDK, unchanged, with a base URL and a key."""
 
+import base64
+import struct
+
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from gateway.sandbox import application
-from tests.upstream import failing, piece, streamed
+from tests.upstream import completion, failing, piece, streamed, whole
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
@@ -77,6 +80,101 @@ async def test_our_own_errors_are_the_right_exceptions(gateway, client):
     gateway.upstream.by_model["gpt-6.1-sol"] = failing(500)
     with pytest.raises(openai.InternalServerError):
         await client.chat.completions.create(model="gpt-6.1-sol", messages=MESSAGES)
+
+
+EXCEPTIONS = [
+    (400, 400, openai.BadRequestError),
+    (404, 404, openai.NotFoundError),
+    (409, 409, openai.ConflictError),
+    (413, 413, openai.APIStatusError),
+    (418, 418, openai.APIStatusError),
+    (422, 422, openai.UnprocessableEntityError),
+    (401, 502, openai.InternalServerError),
+    (403, 502, openai.InternalServerError),
+    (500, 502, openai.InternalServerError),
+    (529, 502, openai.InternalServerError),
+    (429, 429, openai.RateLimitError),
+]
+
+
+async def test_each_status_of_a_provider_is_its_exception_with_all_its_parts(gateway, client):
+    for theirs, ours, expected in EXCEPTIONS:
+        gateway.upstream.by_model["gpt-6-luna"] = failing(theirs, "It said no.", param="messages", code="its_code")
+        for stream in (False, True):
+            with pytest.raises(expected) as raised:
+                await client.chat.completions.create(model="gpt-6-luna", messages=MESSAGES, stream=stream)
+            error = raised.value
+            assert error.status_code == ours
+            assert error.message
+            assert error.code
+            assert error.type
+            assert error.request_id.startswith("req_")
+            if theirs == ours != 429:
+                assert (error.param, error.code) == ("messages", "its_code")
+                assert "It said no." in error.message
+            gateway.worker.health.close(gateway.worker.refresh.catalog.providers["openai"].id)
+
+
+async def test_limits_and_refusals_of_ours_are_their_exceptions(gateway, client):
+    await gateway.execute("UPDATE project_settings SET allowed_models = '{gpt-6-luna}'")
+    with pytest.raises(openai.PermissionDeniedError):
+        await client.chat.completions.create(model="gpt-6.1-sol", messages=MESSAGES)
+    await gateway.execute(
+        "INSERT INTO limits (id, scope, subject, rpm) VALUES ('lim_1', 'project', $1, 1)", gateway.project_id
+    )
+    first = await client.chat.completions.with_raw_response.create(model="fast", messages=MESSAGES)
+    assert first.headers["x-ratelimit-limit-requests"] == "1"
+    assert first.headers["x-ratelimit-remaining-requests"] == "0"
+    with pytest.raises(openai.RateLimitError) as raised:
+        await client.chat.completions.create(model="fast", messages=MESSAGES)
+    assert raised.value.code == "rate_limit_exceeded"
+    assert 1 <= int(raised.value.response.headers["retry-after"]) <= 60
+
+
+async def test_models_can_be_listed_and_looked_up(client):
+    listed = [model.id async for model in client.models.list()]
+    assert {"fast", "smart", "embedding", "gpt-6-luna"} <= set(listed)
+    assert (await client.models.retrieve("fast")).owned_by == "optyx"
+    with pytest.raises(openai.NotFoundError):
+        await client.models.retrieve("nope")
+
+
+async def test_pictures_tools_and_what_is_not_known_go_through_as_they_came(gateway, client):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What?"}, picture]}]
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}
+    await client.chat.completions.create(
+        model="fast",
+        messages=messages,
+        tools=[tool],
+        tool_choice="auto",
+        extra_body={"tomorrow": {"deep": [1.50, None]}},
+    )
+    sent = gateway.upstream.seen[-1].json
+    assert sent["messages"] == messages
+    assert sent["tools"] == [tool]
+    assert sent["tomorrow"] == {"deep": [1.5, None]}
+    gateway.upstream.enqueue(whole(completion(reasoning_content="hm", tomorrow=1)))
+    answer = await client.chat.completions.create(model="fast", messages=messages)
+    assert answer.model_extra["tomorrow"] == 1
+
+
+async def test_vectors_are_right_whatever_the_server_answers_with(gateway, client):
+    vector = [0.5, -0.25, 1.0]
+    packed = base64.b64encode(struct.pack("<3f", *vector)).decode()
+    for form in ("float", "base64", "as asked"):
+
+        async def reply(line, form=form):
+            wants = line.request.json.get("encoding_format", "float") if form == "as asked" else form
+            data = [{"object": "embedding", "index": 0, "embedding": packed if wants == "base64" else vector}]
+            usage = {"prompt_tokens": 1, "total_tokens": 1}
+            await line.answer(200, {"object": "list", "data": data, "model": "m", "usage": usage})
+
+        for asked in (None, "float", "base64"):
+            gateway.upstream.enqueue(reply)
+            given = {} if asked is None else {"encoding_format": asked}
+            answer = await client.embeddings.create(model="text-embedding-3-small", input="x", **given)
+            assert answer.data[0].embedding == (packed if asked == "base64" else vector), (form, asked)
 
 
 async def test_a_broken_stream_raises_and_never_looks_complete(gateway, client):

@@ -144,6 +144,7 @@ async def _try(
     if isinstance(request, Failure):
         plane.health.abandon(target)
         if route.tier is None:
+            attempt.failure, attempt.detail = request.kind, request.detail
             raise unsupported(provider, request)
         return request
     if call.is_gone:
@@ -200,7 +201,7 @@ def unsupported(provider: Provider, failure: Failure) -> errors.BadRequest:
     """The caller named this provider's model: then what it can't do is said, and not passed over."""
     return errors.BadRequest(
         failure.message or f"{provider.name} can't do '{failure.param}'.",
-        code="unsupported_parameter",
+        code=failure.code or "unsupported_parameter",
         param=failure.param,
     )
 
