@@ -309,7 +309,7 @@ class Worker:
 
     async def _beat(self, pool: Any) -> None:
         """Heartbeat, numbers for /metrics, idle upstream connections."""
-        since: dict[AiohttpCaller, float] = {}
+        since: dict[Caller, float] = {}
         while True:
             now = time.monotonic()
             since = {caller: since.get(caller, now) for caller in self.callers}

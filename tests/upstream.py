@@ -298,7 +298,7 @@ class Upstream:
     def _embeddings(self, request: Seen) -> Reply:
         async def reply(line: Line) -> None:
             given = request.json["input"]
-            inputs = given if isinstance(given, list) else [given]
+            inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
             self._bill(request, 4 * len(inputs), 0)
             data = [{"object": "embedding", "index": i, "embedding": [0.5, 0.25, float(i)]} for i in range(len(inputs))]
             usage = {"prompt_tokens": 4 * len(inputs), "total_tokens": 4 * len(inputs)}
