@@ -115,8 +115,9 @@ async def _stream(reader: Tail, follower: Follower, response: EventSourceRespons
 
 
 async def _beat(reader: Tail, follower: Follower, response: EventSourceResponse) -> None:
-    """Carries an id while nothing waits: all that matched before it has been given, so a quiet tail resumes from there."""
-    at = reader.position
+    """Carries an id while nothing waits: all that matched before it has been given, so a quiet tail resumes from there. A follower that
+    caught up by itself may be ahead of the reader."""
+    at = None if reader.position is None else max(reader.position, follower.start)
     identity = b"id: %d.%d\n" % at if at is not None and follower.is_empty else b""
     beat = Beat(str(at) if at else "", follower.dropped, follower.one_in, reader.behind_s)
     await response.write(b"%bevent: heartbeat\ndata: %b\n\n" % (identity, msgspec.json.encode(beat)))

@@ -81,7 +81,7 @@ CROSS JOIN LATERAL (
 
 EVERYTHING = LOOK + OVERALL + LINES
 
-PRICES_AT = "SELECT max(effective_from) FROM prices WHERE effective_from <= now()"
+PRICES_AT = "SELECT max(greatest(effective_from, created_at)) FROM prices WHERE effective_from <= now()"
 
 LINE, WHOLE = 32, 0b11111
 """What the mask says: a line's point, and the group of everything."""
@@ -152,7 +152,7 @@ async def how_many(connection: Connection, since: datetime, span: timedelta) -> 
 
 
 async def prices_at(connection: Connection) -> datetime | None:
-    """Since when the newest price in force holds."""
+    """When the newest price in force began, or was put in if that was later."""
     found: Any = await connection.fetchval(PRICES_AT)
     return found if isinstance(found, datetime) else None
 

@@ -37,7 +37,7 @@ IN_ORDER = "\n".join(("ORDER BY r.ingest_xid, r.seq LIMIT $8) f", log_rows.OF_NA
 MATCHING = "\n".join(("SELECT r.seq FROM request_logs r WHERE", BETWEEN))
 WITHIN = "AND r.created_at >= to_timestamp($6::float8) AND r.created_at < to_timestamp($7::float8)"
 
-STEADY = "SET plan_cache_mode = force_generic_plan; SET jit = off"
+STEADY = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off"
 """For a connection that asks the same for hours: with thirty days of partitions a look that finds nothing takes 0.6 ms instead of 4."""
 
 _POSITION = re.compile(r"([0-9]{1,19})\.([0-9]{1,19})")

@@ -26,6 +26,8 @@ class Listener:
         self.calls: list[dict] = []
         self.others: list[tuple[str, dict]] = []
         self.opened = asyncio.Event()
+        self.may_read = asyncio.Event()
+        self.may_read.set()
         self.task = None
 
     async def __aenter__(self):
@@ -46,7 +48,7 @@ class Listener:
         timeout = aiohttp.ClientTimeout(total=None)
         url = f"{self.gateway.admin_url}/logs/tail{self.query}"
         async with (
-            aiohttp.ClientSession(timeout=timeout, read_bufsize=1 << 22) as session,
+            aiohttp.ClientSession(timeout=timeout, read_bufsize=1 << 16) as session,
             session.get(url, headers=headers) as response,
         ):
             assert response.status == 200, await response.text()
@@ -216,6 +218,45 @@ async def test_a_bad_tail_is_refused_before_it_begins(gateway, query):
     answered = await gateway.admin("GET", f"/logs/tail{query}")
     assert answered.status in (400, 422)
     assert answered.headers["content-type"] == "application/json"
+
+
+async def test_a_client_that_stops_reading_is_told_what_it_missed(gateway, monkeypatch):
+    monkeypatch.setattr(tail, "HELD_BYTES", 200_000)
+    await gateway.token()
+    async with Listener(gateway, "?sample=never") as listener:
+        listener.may_read.clear()
+        for _ in range(10):  # more than all the buffers on the way can hold
+            await gateway.db.execute(MANY, 2_000, 1)
+            await asyncio.sleep(0.15)
+        reader = next(iter(gateway.worker.tail.followers))
+        await eventually(lambda: reader.dropped > 0, 20, "a gap")
+        listener.may_read.set()
+        await write(gateway.db, final(request_id="req_after"))
+        await eventually(lambda: "req_after" in listener.ids, 20)
+        gaps = [data for event, data in listener.others if event == "gap"]
+        assert len(listener.ids) + sum(gap["missed"] for gap in gaps) == 20_001
+        missing = (
+            await gateway.admin("GET", f"/logs?after={gaps[0]['after']}&before={gaps[0]['before']}&limit=1000")
+        ).json
+        assert len(missing["data"]) == min(1000, gaps[0]["missed"])
+        assert not {row["call_id"] for row in missing["data"]} & {call["call_id"] for call in listener.calls}
+
+
+async def test_a_connection_that_breaks_goes_on_where_it_was(gateway, database_url):
+    written, heard, last_id = [], [], ""
+    for _ in range(6):
+        async with Listener(gateway, last_id=last_id) as listener:
+            batch = [final() for _ in range(40)]
+            await write(gateway.db, *batch[:20])
+            await listener.has(3)
+            await write(gateway.db, *batch[20:])
+            written += [one.request_id for one in batch]
+        heard += listener.ids  # cut off somewhere in the middle
+        last_id = listener.last_id
+    async with Listener(gateway, last_id=last_id) as listener:
+        await eventually(lambda: len(heard) + len(listener.ids) >= len(written))
+        heard += listener.ids
+    assert heard == written
 
 
 async def test_tails_end_with_the_worker(gateway):
