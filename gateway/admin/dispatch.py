@@ -84,6 +84,8 @@ async def answer(desk: Desk, guesses: Guesses, route: Route, request: web.Reques
         response = error_response(errors.Conflict("Something of that name exists already."))
     except asyncpg.ForeignKeyViolationError:
         response = error_response(errors.Conflict("Other things still refer to it, or it refers to what is gone."))
+    except asyncpg.DataError:
+        response = error_response(errors.BadRequest("A value is out of the range that can be stored or compared."))
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
         response = error_response(_away("Two changes met; nothing was changed. Try again."))
     except UNREACHABLE:
@@ -106,14 +108,14 @@ async def _serve(
     ask.reason, ask.via = _reason(request), _via(request)
     try:
         require_role(who, route.role)
+        for name, part in ask.path.items():
+            require_text(part, name)
+        ask.query = decode_query(request.query.items(), route.query)
+        ask.body = decode_body(raw, route.body)
+        return await _run(route, ask, raw)
     except errors.Forbidden:
         await _keep_refusal(ask, route)
         raise
-    for name, part in ask.path.items():
-        require_text(part, name)
-    ask.query = decode_query(request.query.items(), route.query)
-    ask.body = decode_body(raw, route.body)
-    return await _run(route, ask, raw)
 
 
 async def _run(route: Route, ask: Ask[Any, Any], raw: bytes) -> web.StreamResponse:
@@ -200,6 +202,7 @@ async def _keep_refusal(ask: Ask[Any, Any], route: Route) -> None:
     """What somebody tried without the right to: in the audit too. A GET changes nothing and is not kept."""
     if route.method == "GET":
         return
+    ask.entries.clear()  # what it had done was taken back
     audit.record(ask, f"{route.method} {route.path}", ("route", None, ask.request.path[:200]), result="forbidden")
     async with ask.desk.pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, connection.transaction():
         await audit.append(connection, ask)

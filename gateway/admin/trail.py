@@ -14,6 +14,7 @@ from gateway.admin import audit, keys, limits, projects, providers, settings, ti
 from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
+from gateway.admin.guard import require_role
 from gateway.admin.paging import decode_cursor, page
 from gateway.catalog import Scope
 from gateway.errors import Conflict, NotFound
@@ -77,6 +78,8 @@ async def _undo_settings(
 
 async def _undo_limits(ask: Ask[Any, Any], row: store.EntryRow, before: dict[str, Any], after: dict[str, Any]) -> None:
     scope = msgspec.convert(row.object, Scope)
+    if scope == "org":
+        require_role(ask.who, "owner")  # as for setting them
     was, now = msgspec.convert(before, s.Limits), msgspec.convert(after, s.Limits)
     await limits.undo(ask, scope, row.object_id or "", was, now)
 

@@ -27,26 +27,48 @@ ORDER BY b.scope, b.subject, b.model, b.tier, b.id
 """
 
 STATE_OF = """
-SELECT g.id, coalesce(w.spent_nusd, hours.spent_nusd, 0), coalesce(lent.amount_nusd, 0), coalesce(day.spent_nusd, 0)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-    AS g (id, scope, subject, model, tier, window_start)
+WITH g AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+        AS g (id, scope, subject, model, tier, window_start)
+), unopened AS (
+    SELECT g.*, coalesce(k.project_id, g.subject) AS project_id FROM g
+    JOIN budgets b ON b.id = g.id AND b.created_at > g.window_start
+    LEFT JOIN api_keys k ON g.scope = 'key' AND k.id = g.subject
+    LEFT JOIN budget_windows w ON w.budget_id = g.id AND w.subject = g.subject AND w.window_start = g.window_start
+    WHERE w.budget_id IS NULL AND g.scope <> 'user'
+), hours AS (
+    SELECT g.id, sum(u.nusd)::bigint AS nusd FROM unopened g
+    CROSS JOIN LATERAL (
+        SELECT sum(u.cost_nusd) AS nusd FROM usage_hourly u
+        WHERE g.scope <> 'org' AND u.project_id = g.project_id AND u.hour >= g.window_start AND (g.scope = 'project' OR u.key_id = g.subject)
+            AND (g.model = '' OR u.model = g.model) AND (g.tier = '' OR u.tier = g.tier)
+        UNION ALL
+        SELECT sum(u.cost_nusd) FROM usage_hourly u
+        WHERE g.scope = 'org' AND u.org_id = g.subject AND u.hour >= g.window_start
+            AND (g.model = '' OR u.model = g.model) AND (g.tier = '' OR u.tier = g.tier)
+    ) u
+    GROUP BY g.id
+), sums AS (
+    SELECT org_id, project_id, key_id, model, tier, sum(cost_nusd) AS nusd FROM usage_hourly
+    WHERE hour > now() - interval '24 hours'
+    GROUP BY 1, 2, 3, 4, 5
+), day AS (
+    SELECT g.id, sum(s.nusd)::bigint AS nusd FROM sums s
+    CROSS JOIN LATERAL (VALUES ('org', s.org_id), ('project', s.project_id), ('key', s.key_id)) AS x (scope, subject)
+    JOIN g ON g.scope = x.scope AND g.subject = x.subject
+    WHERE (g.model = '' OR s.model = g.model) AND (g.tier = '' OR s.tier = g.tier)
+    GROUP BY g.id
+), lent AS (
+    SELECT s.budget_id, s.window_start, sum(s.amount_nusd)::bigint AS nusd FROM budget_shares s
+    WHERE s.expires_at > now() AND s.budget_id = ANY ($1)
+    GROUP BY 1, 2
+)
+SELECT g.id, coalesce(w.spent_nusd, hours.nusd, 0), coalesce(lent.nusd, 0), coalesce(day.nusd, 0)
+FROM g
 LEFT JOIN budget_windows w ON w.budget_id = g.id AND w.subject = g.subject AND w.window_start = g.window_start
-LEFT JOIN LATERAL (
-    SELECT sum(s.amount_nusd)::bigint AS amount_nusd FROM budget_shares s
-    WHERE s.budget_id = g.id AND s.window_start = g.window_start AND s.expires_at > now()
-) lent ON true
-LEFT JOIN LATERAL (
-    SELECT sum(u.cost_nusd)::bigint AS spent_nusd FROM usage_hourly u
-    WHERE w.budget_id IS NULL AND u.hour >= g.window_start
-        AND CASE g.scope WHEN 'org' THEN u.org_id = g.subject WHEN 'key' THEN u.key_id = g.subject ELSE u.project_id = g.subject END
-        AND (g.model = '' OR u.model = g.model) AND (g.tier = '' OR u.tier = g.tier)
-) hours ON g.scope <> 'user'
-LEFT JOIN LATERAL (
-    SELECT sum(u.cost_nusd)::bigint AS spent_nusd FROM usage_hourly u
-    WHERE u.hour > now() - interval '24 hours'
-        AND CASE g.scope WHEN 'org' THEN u.org_id = g.subject WHEN 'key' THEN u.key_id = g.subject ELSE u.project_id = g.subject END
-        AND (g.model = '' OR u.model = g.model) AND (g.tier = '' OR u.tier = g.tier)
-) day ON g.scope <> 'user'
+LEFT JOIN hours ON hours.id = g.id
+LEFT JOIN lent ON lent.budget_id = g.id AND lent.window_start = g.window_start
+LEFT JOIN day ON day.id = g.id
 """
 
 RAISE_BUDGET = """
@@ -91,8 +113,8 @@ async def of(
 
 
 async def state_of(connection: Connection, rows: list[BudgetRow], starts: list[datetime]) -> dict[str, StateRow]:
-    """How it stands with each, in the window that began at the same place of `starts`. A window that no call has opened yet is added up from
-    the hours; end users' budgets (one each) have no single state: theirs are 0."""
+    """How it stands with each, in the window that began at the same place of `starts`. A budget that is younger than its window and that no
+    call has met yet is added up from the hours; end users' budgets (one each) have no single state: theirs are 0."""
     found = await connection.fetch(
         STATE_OF, [row.id for row in rows], [row.scope for row in rows], [row.subject for row in rows],
         [row.model for row in rows], [row.tier for row in rows], starts,

@@ -73,14 +73,16 @@ GROUP BY project_id
 """
 
 DAYS_OF_PROJECTS = """
-SELECT u.project_id, (now() AT TIME ZONE o.timezone)::date - (u.hour AT TIME ZONE o.timezone)::date AS days_ago,
-       date_trunc('month', u.hour AT TIME ZONE o.timezone) = date_trunc('month', now() AT TIME ZONE o.timezone) AS is_this_month,
-       sum(u.cost_nusd)::bigint
-FROM usage_hourly u
-JOIN projects p ON p.id = u.project_id
-JOIN orgs o ON o.id = p.org_id
-WHERE u.project_id = ANY ($1::text[]) AND u.hour > now() - interval '32 days'
-GROUP BY 1, 2, 3
+SELECT d.project_id, d.today - d.day, d.today - d.day < extract(day FROM d.today), d.nusd
+FROM (
+    SELECT u.project_id, (u.hour AT TIME ZONE o.timezone)::date AS day, (now() AT TIME ZONE min(o.timezone))::date AS today,
+           sum(u.cost_nusd)::bigint AS nusd
+    FROM usage_hourly u
+    JOIN projects p ON p.id = u.project_id
+    JOIN orgs o ON o.id = p.org_id
+    WHERE u.project_id = ANY ($1::text[]) AND u.hour > now() - interval '32 days'
+    GROUP BY 1, 2
+) d
 """
 
 

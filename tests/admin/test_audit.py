@@ -126,6 +126,17 @@ async def test_an_undo_never_overwrites_a_later_change_and_ends_after_half_a_min
     assert "30 s" in (await gateway.admin("POST", f"/undo/{old}")).json["error"]["message"]
 
 
+async def test_an_undo_needs_the_right_to_the_act(gateway):
+    limits = (await gateway.admin("PUT", "/orgs/default/limits", {"rpm": 1})).json["audit_id"]
+    answered = await gateway.admin("POST", f"/undo/{limits}", role="operator")
+    assert (answered.status, answered.code) == (403, "forbidden")
+    assert (await gateway.admin("GET", "/orgs/default/limits")).json["rpm"] == 1
+    assert [(one["action"], one["result"]) for one in await entries(gateway, "?limit=1")] == [
+        ("POST /undo/{a}", "forbidden")
+    ]
+    assert (await gateway.admin("POST", f"/undo/{limits}")).status == 200
+
+
 async def test_no_secret_is_in_the_audit(gateway):
     made = (await gateway.admin("POST", "/projects/default/keys", {"name": "x"})).json
     turned = (await gateway.admin("POST", f"/keys/{made['id']}/rotate", {"grace_s": 5})).json

@@ -1,5 +1,7 @@
 """The frame of the admin API, whatever the route: who gets in, what a body may be, what an answer carries."""
 
+import asyncio
+import base64
 import json
 
 from aiohttp import web
@@ -107,6 +109,43 @@ async def test_unknown_paths_and_methods_have_the_same_shape(gateway):
 async def test_a_query_that_is_not_known_is_refused_by_name(gateway):
     answered = await gateway.admin("GET", "/whoami?admin=1")
     assert (answered.status, answered.code, answered.json["error"]["param"]) == (422, "invalid_request", "admin")
+
+
+async def test_no_way_of_writing_a_path_or_a_host_gets_around_the_guard(gateway):
+    """Raw requests without a token: what matters is the route that matched, never the URL's text."""
+    paths = [
+        "/admin/v1/whoami", "/admin/v1/whoami/", "//admin/v1/whoami", "/admin//v1/whoami", "/admin/v1/./whoami", "/v1/../admin/v1/whoami",
+        "/%61dmin/v1/whoami", "/admin/v1/%77hoami", "/admin%2fv1%2fwhoami", "/ADMIN/v1/whoami", "/admin/v1/whoami?x=/health",
+        "/admin/v1/whoami#/health", "/admin/v1/whoami;/health", "/health/../admin/v1/whoami", "/health/%2e%2e/admin/v1/whoami",
+        "/admin/v1/projects%00", "/admin/v1/projects?limit=1&limit=2", "http://health/admin/v1/whoami", "/admin/v1/keys/..%2fwhoami",
+        "/admin/v1/openapi.json",
+    ]  # fmt: skip
+    hosts = [
+        "localhost", "127.0.0.1", "localhost/#@x", "health", "a@b", "x" * 300, "\xff", "[::1", "localhost:99999", "..",
+    ]  # fmt: skip
+    for path, host in [(path, "localhost") for path in paths] + [("/admin/v1/whoami", host) for host in hosts]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.config.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("latin-1"))
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        status = int(answer.split(b" ", 2)[1])
+        assert status in (400, 401, 404), (path, host, answer)
+        assert b"the owner" not in answer
+
+
+async def test_a_made_up_cursor_is_the_caller_s_mistake(gateway):
+    for place in ([2**70], ["x"], [1, 2], {"a": 1}, [None]):
+        cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+        for path in (
+            "/audit",
+            "/projects",
+            "/prices",
+            "/users",
+            "/projects/default/keys",
+            "/projects/default/settings/history",
+        ):
+            answered = await gateway.admin("GET", f"{path}?cursor={cursor}")
+            assert answered.status in (200, 400), (path, place, answered.body)
 
 
 async def test_the_database_away_is_said(gateway):
