@@ -10,8 +10,10 @@ from gateway import ids, keyring
 from gateway.admin import asked as a
 from gateway.admin import audit
 from gateway.admin import schema as s
+from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.finding import org_of
+from gateway.admin.guard import RANK
 from gateway.admin.keys import expiry_of
 from gateway.admin.paging import PageQuery, decode_cursor, page
 from gateway.errors import Conflict, NotFound
@@ -78,6 +80,8 @@ async def list_tokens(ask: Ask[Nothing, PageQuery]) -> s.Page[s.Token]:
 async def create_token(ask: Ask[a.NewToken, Nothing]) -> s.NewToken:
     body = ask.body
     user = await _user_of(ask, body.user) if body.user else None
+    if user is not None and (user.role is None or RANK[user.role] < RANK[body.role]):
+        refuse([("role", f"{user.email} is {user.role or 'no member of an org'}; a token never outranks its user")])
     expires_at = expiry_of(body.expires_at, ask.desk.clock())
     minted, token_id = keyring.mint_admin_token(), ids.new("adm")
     await store.insert_token(

@@ -8,7 +8,9 @@ from gateway.admin.schema import Role
 from gateway.store.pool import Connection
 
 TOKEN_BY_DIGEST = """
-SELECT t.id, t.name, t.digest, t.role, t.user_id, t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute'
+SELECT t.id, t.name, t.digest, t.role, t.user_id,
+       ARRAY(SELECT m.role FROM memberships m WHERE m.user_id = t.user_id),
+       t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute'
 FROM admin_tokens t
 LEFT JOIN users u ON u.id = t.user_id
 WHERE t.digest = $1 AND t.disabled_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL
@@ -20,17 +22,22 @@ ANY_TOKEN = """
 SELECT EXISTS (
     SELECT FROM admin_tokens t
     LEFT JOIN users u ON u.id = t.user_id
-    WHERE t.disabled_at IS NULL AND t.role = 'owner' AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL
+    WHERE t.disabled_at IS NULL AND t.role = 'owner' AND (t.expires_at IS NULL OR t.expires_at > now())
+        AND (t.user_id IS NULL OR (u.disabled_at IS NULL AND EXISTS (
+            SELECT FROM memberships m WHERE m.user_id = t.user_id AND m.role = 'owner')))
 )
 """
 
 
 class TokenRow(msgspec.Struct, frozen=True):
+    """`roles`: what its user may be at most, in any org; a token of nobody's has no such bound."""
+
     id: str
     name: str
     digest: bytes
     role: Role
     user_id: str | None
+    roles: list[Role]
 
 
 async def find(connection: Connection, digest: bytes) -> TokenRow | None:

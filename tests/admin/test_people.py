@@ -59,6 +59,20 @@ async def test_a_user_is_made_changed_and_disabled_with_the_tokens(gateway):
     ]
 
 
+async def test_a_token_never_outranks_its_user(gateway):
+    made = await gateway.admin("POST", "/users", {"email": "omar@example.com", "name": "Omar", "role": "operator"})
+    above = await gateway.admin("POST", "/tokens", {"name": "x", "role": "owner", "user": made.json["id"]})
+    assert (above.status, above.json["error"]["param"]) == (422, "role")
+    token = (await gateway.admin("POST", "/tokens", {"name": "x", "role": "operator", "user": made.json["id"]})).json[
+        "token"
+    ]
+    assert (await ask(gateway, token)).json["role"] == "operator"
+    await gateway.admin("PATCH", f"/users/{made.json['id']}", {"role": "viewer"})
+    assert (await ask(gateway, token)).json["role"] == "viewer"
+    await gateway.admin("PATCH", f"/users/{made.json['id']}", {"role": None})
+    assert (await ask(gateway, token)).status == 401
+
+
 async def test_the_gateway_s_settings_are_the_catalog_s(gateway):
     told = (await gateway.admin("GET", "/settings")).json
     assert told == msgspec.to_builtins(Settings())

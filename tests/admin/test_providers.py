@@ -22,7 +22,8 @@ async def new_provider(gateway, **more):
     return answered.json
 
 
-async def test_a_stored_credential_is_used_and_never_shown(make_gateway):
+async def test_a_stored_credential_is_used_and_never_shown(make_gateway, caplog):
+    caplog.set_level("DEBUG")
     gateway = await make_gateway(OPTYX_SECRET_KEY=KEY)
     made = await new_provider(gateway)
     assert (made["credential"], made["credential_state"], made["kind"]) == ("stored", "", "openai")
@@ -47,6 +48,8 @@ async def test_a_stored_credential_is_used_and_never_shown(make_gateway):
         dump = await gateway.db.fetchval(f"SELECT coalesce(string_agg(t::text, ''), '') FROM \"{table}\" t")  # noqa: S608
         for form in (SECRET, base64.b64encode(SECRET.encode()).decode(), SECRET.encode().hex()):
             assert form not in dump, table
+
+    assert "canary" not in caplog.text
 
     rows = await gateway.db.fetchrow("SELECT id, credential_sealed FROM providers WHERE name = 'mine'")
     broken = bytearray(rows["credential_sealed"])
