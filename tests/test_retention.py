@@ -66,7 +66,7 @@ async def test_what_else_grows_is_tidied_up(connection):
         INSERT INTO budget_windows (budget_id, subject, window_start, window_end)
             VALUES ('b', 'old', now() - interval '402 days', now() - interval '401 days'), ('b', 'new', now(), now() + interval '1 h');
         INSERT INTO budget_shares
-            VALUES ('b', 'new', now(), 'old', 1, now() - interval '2 min'), ('b', 'new', now(), 'new', 1, now() + interval '9 s')
+            VALUES ('b', 'new', now(), 'old', 1, now() - interval '11 min'), ('b', 'new', now(), 'new', 1, now() + interval '9 s')
     """)
     await partitions.keep_house(connection, DAYS)
     for column, table in (
