@@ -57,12 +57,10 @@ def start_up() -> dict[str, float]:
             port = rig.free_port()
             environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith(("OPTYX_", "GATEWAY_"))},
-
-                    "OPTYX_HOME": str(home),
-                    "GATEWAY_PORT": str(port),
-                    "GATEWAY_LAME_DUCK_S": "0",
-                    "LOG_LEVEL": "warning"
-                ,
+                "OPTYX_HOME": str(home),
+                "GATEWAY_PORT": str(port),
+                "GATEWAY_LAME_DUCK_S": "0",
+                "LOG_LEVEL": "warning",
             }
             began = time.perf_counter()
             process = subprocess.Popen(

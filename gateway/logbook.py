@@ -75,6 +75,7 @@ class Logbook:
         self._ingested = ingested
         self._unrecorded: deque[Final] = deque()
         self._failures = 0
+        self._carrying = asyncio.Lock()
         self._caught_up_at = time.monotonic()
 
     @property
@@ -136,7 +137,11 @@ class Logbook:
             self._failures = 0
 
     async def _carry(self) -> None:
-        """Everything that this worker has written since the last time."""
+        """Everything that this worker has written since the last time; one at a time."""
+        async with self._carrying:
+            await self._carry_all()
+
+    async def _carry_all(self) -> None:
         for segment in list(self._journal.segments):
             while segment.carried < segment.size:
                 records, end = self._read(segment)
