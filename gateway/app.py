@@ -23,6 +23,7 @@ from gateway.admin import dispatch
 from gateway.admin.desk import Desk
 from gateway.admin.routes import ROUTES
 from gateway.admin.tail import Tail
+from gateway.alerts import Alerts
 from gateway.build import Surroundings
 from gateway.capture import Capture
 from gateway.config import Config
@@ -153,6 +154,8 @@ class Worker:
             self._start("shares", shares.run())
             self._start("idempotency", idempotency.run())
             self._start("heartbeat", self._beat(pool))
+            alerts = Alerts(lambda: self.refresh.catalog.settings.alert_webhook, self.config.alert_secret, self.metrics)
+            self._start("alerts", alerts.run(pool))
             self._start("tail", self.tail.run())
             self._start("housekeeping", upkeep.keep_house(pool, self.refresh, is_kept))
             self._start("books", upkeep.check_books(pool, self.metrics, self.id))
@@ -291,9 +294,13 @@ class Worker:
         self.stop()
 
     async def _stop_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Asked again until all have ended: a cancelled statement may raise a connection's error in place of the cancellation, which a
+        task waits out like any other."""
+        waiting = {task for task in self._tasks if not task.done()}
+        while waiting:
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=0.5)
         self._tasks.clear()
 
     def _on_wanted(self, shares: Shares) -> Callable[[str], None]:

@@ -218,6 +218,13 @@ VARIABLES: tuple[Variable, ...] = (
         _sealing_key,
         secret=True,
     ),
+    Variable(
+        "OPTYX_ALERT_SECRET",
+        None,
+        "Signs budget alerts to the webhook (HMAC-SHA256); unset: unsigned.",
+        _secret,
+        secret=True,
+    ),
     Variable("LOG_LEVEL", "info", "debug, info, warning or error.", _one_of("debug", "info", "warning", "error")),
     Variable("LOG_FORMAT", None, "text or json; unset: text on a terminal, json otherwise.", _one_of("text", "json")),
     Variable(
@@ -293,6 +300,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     durability: Literal["process", "power"]
     pg_bindir: Path | None
     secret_key: Secret | None
+    alert_secret: Secret | None
     log_level: str
     log_format: str | None
     environment: Mapping[str, str]
@@ -334,6 +342,7 @@ def load(env: Mapping[str, str] | None = None) -> Config:
         durability=values["OPTYX_DURABILITY"],
         pg_bindir=Path(values["OPTYX_PG_BINDIR"]) if values["OPTYX_PG_BINDIR"] else None,
         secret_key=values["OPTYX_SECRET_KEY"],
+        alert_secret=values["OPTYX_ALERT_SECRET"],
         log_level=values["LOG_LEVEL"],
         log_format=values["LOG_FORMAT"],
         environment=env,

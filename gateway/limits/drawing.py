@@ -89,8 +89,9 @@ class Drawing:
             now = self.clock()
             returns = []
             for share in mine:
-                free = max(0, share.available)
+                free = max(0, share.available) if share.excess == 0 else share.excess
                 share.amount -= free
+                share.excess = 0
                 if share.is_rate:
                     if free:
                         share.unused(min(now, share.expires - RATE_SHARE_S), free)
@@ -109,7 +110,7 @@ class Drawing:
             return await self._renew(shares)
 
     async def _renew(self, shares: Iterable[Share]) -> bool:
-        leased = [share for share in shares if not share.is_rate and share.asking is None and share.amount > 0]
+        leased = [share for share in shares if not share.is_rate and share.asking is None and share.told is not None]
         is_done = True
         for coordinator, of_money in self._coordinators:
             mine = [share for share in leased if (share.pool.kind == "money") is of_money]
@@ -154,7 +155,10 @@ class Drawing:
             if not share.is_rate:
                 share.reconcile(got.have - got.granted)
                 share.amount += got.granted
+                share.recorded = got.recorded
                 share.expires = asked_at + LIFE_S[share.pool.kind]
+                if got.left < 0:  # the limit was lowered
+                    share.excess = min(max(0, share.available), -got.left)
             elif got.granted:
                 share.amount += share.was_granted(asked_at, got.granted)
                 # a share that took longer to come than it may lie is for the calls that wait for it

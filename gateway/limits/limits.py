@@ -23,9 +23,6 @@ class Need(msgspec.Struct):
     """What a call may use at most: `tokens` (prompt estimate + max output) and `cost_nusd` (their worst-case price over the targets
     that may be tried). `user` is the end user's name; `models` (that may answer) and `tier` choose the rules that count it."""
 
-    org_id: str
-    project_id: str
-    key_id: str
     user: str | None
     models: tuple[str, ...]
     tier: str | None
@@ -68,6 +65,11 @@ class Limits(Protocol):
 
     async def look(self, need: Need) -> list[Standing]:
         """How every limit that counts this call stands, without taking any of it."""
+        ...
+
+    def downgrade(self, need: Need) -> str | None:
+        """Why this call should take a cheaper tier: a budget that counts it is used up to its `downgrade_percent`, as far as this worker
+        knows. None: it should not."""
         ...
 
 

@@ -53,13 +53,15 @@ class Draw(msgspec.Struct, frozen=True):
 
 class Drawn(msgspec.Struct):
     """`granted` is 0 or at least what was asked. `left` is what nobody holds, `lent` what other workers hold and may not need, `have`
-    the coordinator's count of this worker's share after the grant (money and slots), `retry_after_s` when there may be more."""
+    the coordinator's count of this worker's share after the grant (money and slots), `retry_after_s` when there may be more, `recorded`
+    what is spent already (money)."""
 
     granted: int
     left: int
     lent: int
     retry_after_s: float
     have: int = 0
+    recorded: int = 0
 
 
 class Return(msgspec.Struct, frozen=True):

@@ -84,6 +84,7 @@ class PostgresCoordinator:
             counted: dict[Any, int] = {}
             if money or not renewals:
                 rows = await connection.fetch(sql.RENEW_SHARES, *_columns(money), self._worker_id, MONEY_LEASE_S)
+                await connection.execute(sql.DROP_EMPTY, self._worker_id)
                 counted = {("money", *row[:3]): row[3] for row in rows}
             slots = {_rate_key(one.pool): one for one in renewals if one.pool.kind == "slots"}
             if slots:
@@ -126,7 +127,7 @@ class PostgresCoordinator:
             given = granting.grant(draw.least, left, others)
             if given:
                 granted.append((draw.pool, given))
-            found[draw.pool.key] = Drawn(given, left - given, free, 0.0, ours + given)
+            found[draw.pool.key] = Drawn(given, left - given, free, 0.0, ours + given, spent)
         if granted:
             await connection.execute(sql.GRANT_SHARES, *_columns(granted), self._worker_id, MONEY_LEASE_S)
         return found

@@ -16,8 +16,8 @@ class Share:
     calls take of a rate leaves `amount` at once. Times are monotonic."""
 
     __slots__ = (
-        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "expires", "held", "is_away", "minute", "pool", "refused_for",
-        "refused_until", "spent", "told", "used_at", "wanted_until",
+        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "held", "is_away", "minute", "pool",
+        "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, now: float) -> None:
@@ -25,6 +25,8 @@ class Share:
         self.amount = 0
         self.held = 0
         self.spent = 0
+        self.recorded = 0
+        """What all workers have spent of a budget, when this one last heard."""
         self.expires = 0.0
         self.used_at = now
         self.told: Drawn | None = None
@@ -36,6 +38,8 @@ class Share:
         self.empty_at = self.asked_back_at = self.refused_until = 0.0
         self.wanted_until = 0.0
         """Another worker has asked for it: what becomes free goes back at once. 0: nobody has."""
+        self.excess = 0
+        """More than the limit allows since it was lowered: goes back before anything is spent."""
         self.empty_for = self.refused_for = 0
         """What was asked for in vain."""
         self.minute: deque[tuple[float, int, bool]] = deque()

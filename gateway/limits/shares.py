@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from gateway.catalog import Rules, Settings
+from gateway.catalog import Budget, Rules, Settings
 from gateway.limits.drawing import Drawing
 from gateway.limits.limits import IngestedCost, Need, Standing
 from gateway.limits.lines import Line, lines_of
@@ -78,6 +78,8 @@ class Shares:
                 for share, amount in short:
                     if share.is_away:
                         self._without_coordinator(share, amount, now)
+                if any(share.excess for share, _ in short):
+                    await self.drawing.give_back([share for share, _ in short if share.excess])
             empty = [(share, amount) for share, amount in short if _is_known_empty(share, amount, now)]
             for share, amount in empty:
                 if now >= deadline or not _may_come(share.told, amount - share.available):
@@ -92,6 +94,17 @@ class Shares:
         told = await self.drawing.look([share.pool for share, _ in parts])
         return [_standing(share, amount, drawn) for (share, amount), drawn in zip(parts, told, strict=True)]
 
+    def downgrade(self, need: Need) -> str | None:
+        for rules in need.rules:
+            for line in self._lines_of(rules):
+                budget = line.rule
+                if isinstance(budget, Budget) and budget.downgrade_percent is not None and line.counts(need):
+                    share = self._share(line, need)
+                    used = share.recorded + share.spent + share.held
+                    if used * 100 >= budget.downgrade_percent * share.pool.size:
+                        return f"{budget.downgrade_percent} % of the budget of {share.pool.name} are used"
+        return None
+
     def ingested(self, costs: list[IngestedCost]) -> None:
         """The logbook has committed these: their amounts left this worker's shares in the same transaction."""
         for cost in costs:
@@ -99,6 +112,7 @@ class Shares:
             if share is not None:
                 share.amount = max(0, share.amount - cost.cost_nusd)
                 share.spent = max(0, share.spent - cost.cost_nusd)
+                share.recorded = max(share.recorded, cost.spent_nusd)
 
     def headers(self, shares: list[Share]) -> dict[str, str]:
         """OpenAI's names for the tightest limit of each kind; what is left is what this worker knows."""
@@ -174,13 +188,7 @@ class Shares:
         found = []
         at = need.created_at
         for rules in need.rules:
-            known = self._lines.get(id(rules))
-            if known is None:
-                known = self._lines[id(rules)] = (
-                    rules,
-                    lines_of(rules),
-                )  # holds the rules, so that the id stays theirs
-            for line in known[1]:
+            for line in self._lines_of(rules):
                 if line.is_plain or line.counts(need):
                     share = line.share
                     if share is None or not line.since <= at < line.until:
@@ -190,12 +198,21 @@ class Shares:
                     found.append((share, amount))
         return found
 
+    def _lines_of(self, rules: Rules) -> tuple[Line, ...]:
+        """Kept with the rules themselves, so that their id stays theirs."""
+        known = self._lines.get(id(rules))
+        if known is None:
+            known = self._lines[id(rules)] = (rules, lines_of(rules))
+        return known[1]
+
     def _share(self, line: Line, need: Need) -> Share:
         pool = line.pool(need)
         share = self._shares.get(pool.key)
         if share is None:
             share = self._shares[pool.key] = Share(pool, self._clock())
         elif share.pool != pool:
+            if pool.size < share.pool.size:
+                share.expires = 0.0  # lowered: the coordinator says how much of the share is still ours
             share.pool = pool
         if not line.is_user:
             line.share = share

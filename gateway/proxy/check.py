@@ -117,7 +117,6 @@ def need_of(
         _require_under_ceiling(cost, ceiling)
     if not rules:
         return None
-    models = tuple(target.model.id for target in route.targets)
     if cost is None:
         if catalog.settings.unpriced_with_budget == "refuse" and any(rule.budgets for rule in rules):
             raise LimitReached(
@@ -128,14 +127,21 @@ def need_of(
             )
         cost = 0
     output = max(output_bound(catalog, target, asked) for target in route.targets)
+    return _need(call, route, rules, prompt + output, cost)
+
+
+def downgrade(limits: Limits, catalog: Catalog, call: Call, project: Project, key: Key, route: Route) -> str | None:
+    """Why this call should take a cheaper tier, or None."""
+    rules = rules_of(catalog, project, key, call.user)
+    return limits.downgrade(_need(call, route, rules, 0, 0)) if rules else None
+
+
+def _need(call: Call, route: Route, rules: tuple[Rules, ...], tokens: int, cost: int) -> Need:
     return Need(
-        org_id=project.org_id,
-        project_id=project.id,
-        key_id=key.id,
         user=call.user,
-        models=models,
+        models=tuple(target.model.id for target in route.targets),
         tier=route.tier,
-        tokens=prompt + output,
+        tokens=tokens,
         cost_nusd=cost,
         created_at=call.created_at,
         rules=rules,
@@ -144,7 +150,12 @@ def need_of(
 
 def read_ceiling(value: str | None) -> int | None:
     """x-optyx-max-cost-usd in nano-USD. Raises ValueError for what is no amount."""
-    return None if value is None else nusd(value)
+    if value is None:
+        return None
+    ceiling = nusd(value)
+    if ceiling < 0:
+        raise ValueError(f"{value!r} is negative")
+    return ceiling
 
 
 def _require_under_ceiling(cost: int | None, ceiling: int) -> None:

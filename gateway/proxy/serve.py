@@ -13,7 +13,7 @@ from gateway.proxy import answer
 from gateway.proxy.authenticate import Headers, authenticate
 from gateway.proxy.body import Asked, parse, read
 from gateway.proxy.call import Call, Caller, Plane, Replay
-from gateway.proxy.check import check, read_ceiling
+from gateway.proxy.check import check, downgrade, read_ceiling
 from gateway.proxy.choose import Route, choose, read_tier
 from gateway.proxy.exchange import ClientGone, Streaming, exchange
 from gateway.proxy.forward import Relay
@@ -78,7 +78,7 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
     if plane.durable:
         await _synced(plane)
     cap = None
-    if call.hold is not None and asked.max_tokens is None and call.endpoint == "chat":
+    if (call.hold is not None or ceiling is not None) and asked.max_tokens is None and call.endpoint == "chat":
         cap = plane.holder.catalog.settings.default_max_output_tokens
     outcome = await exchange(plane, call, route, asked, cap)
     if isinstance(outcome, Streaming):
@@ -109,7 +109,24 @@ def route_of(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
     route = choose(plane.holder.catalog, call.project, call.key, call.endpoint, asked.model, tier)
     call.tier = route.tier
     call.why = route.why
-    return route
+    return _downgraded(plane, call, route) if route.tier == "smart" else route
+
+
+def _downgraded(plane: Plane, call: Call, route: Route) -> Route:
+    """The fast tier instead of the smart one when a budget is nearly used up and its operator wants that."""
+    assert call.project is not None
+    assert call.key is not None
+    catalog = plane.holder.catalog
+    reason = downgrade(plane.limits, catalog, call, call.project, call.key, route)
+    if reason is None:
+        return route
+    try:
+        fast = choose(catalog, call.project, call.key, call.endpoint, None, "fast")
+    except errors.Refusal:  # there is nothing cheaper that this caller may use
+        return route
+    plane.metrics.count("downgraded_calls")
+    call.tier, call.why = fast.tier, f"tier fast instead of smart: {reason}"
+    return fast
 
 
 def read_headers(plane: Plane, caller: Headers, call: Call) -> str | None:

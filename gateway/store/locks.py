@@ -12,5 +12,8 @@ BOOKS_LOCK = 0x6F70740005
 REPRICE_LOCK = 0x6F70740006
 """One repricing at a time."""
 
+ALERT_LOCK = 0x6F70740009
+"""Who looks for budgets that passed a threshold: one worker at a time."""
+
 AUDIT_LOCK = 0x6F70740003
 """The audit's chain has one end."""

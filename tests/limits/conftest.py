@@ -63,6 +63,15 @@ def own_valkey():
 def cluster_url():
     """Three real nodes that share the slots between them."""
     nodes = [Valkey(cluster=True) for _ in range(3)]
+    try:
+        _join(nodes)
+        yield nodes[0].url
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def _join(nodes: list[Valkey]) -> None:
     edges = [0, 5461, 10923, 16384]
     for number, node in enumerate(nodes):
         node.command("CLUSTER", "ADDSLOTSRANGE", str(edges[number]), str(edges[number + 1] - 1))
@@ -73,9 +82,6 @@ def cluster_url():
     while not all(_is_whole(node) for node in nodes):
         assert time.monotonic() < deadline, "the cluster did not come together"
         time.sleep(0.05)
-    yield nodes[0].url
-    for node in nodes:
-        node.stop()
 
 
 def _is_whole(node: Valkey) -> bool:

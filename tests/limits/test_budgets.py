@@ -23,8 +23,7 @@ async def a_budget_of_fifty_calls(make_gateway, workers, **settings):
     return gateways, budget
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("coordinator", ["postgres", "redis"])
+@pytest.mark.parametrize(("coordinator", "workers"), [("postgres", 1), ("postgres", 3), ("redis", 3)])
 async def test_a_budget_of_fifty_calls_admits_fifty(make_gateway, upstream, valkey_url, workers, coordinator):
     settings = {"REDIS_URL": valkey_url} if coordinator == "redis" else {}
     gateways, budget = await a_budget_of_fifty_calls(make_gateway, workers, **settings)
@@ -59,7 +58,7 @@ async def test_every_ending_gives_its_hold_back(gateway, upstream):
     for status, replies in endings.items():
         for reply in replies:
             upstream.replies.clear()
-            upstream.enqueue(reply, reply)
+            upstream.enqueue(*[reply] * 4)
             gateway.worker.plane.health = Health()
             assert (await call(gateway)).status == status
     upstream.replies.clear()
@@ -260,3 +259,13 @@ async def _succeeds(gateway):
 
 async def _until_raise_ends(gateway):
     return float(await gateway.db.fetchval("SELECT extract(epoch FROM raise_until - now()) + 0.05 FROM budgets"))
+
+
+async def test_a_lowered_budget_holds_at_once(make_gateway, upstream):
+    """Also for what a worker has drawn already and not spent."""
+    gateways, budget = await a_budget_of_fifty_calls(make_gateway, 2)
+    assert await storm(gateways, 4) == {200: 4}
+    await gateways[0].execute("UPDATE budgets SET amount_nusd = $1 WHERE id = $2", 6 * COST_NUSD, budget)
+    for gateway in gateways:
+        await gateway.changed()
+    assert await storm(gateways, 20) == {200: 2, 429: 18}
