@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
-from uuid import UUID
 
+from gateway.admin.filter_fields import EXAMPLES, FIELDS, Read, pattern
 from gateway.errors import BadRequest
-from gateway.ledger import nusd
-from gateway.store.log_filter import Condition, Filter, Op, Term
+from gateway.store.log_filter import Condition, Filter, Term
 
 LONGEST = 2_000
 MOST_WORDS = 40
@@ -30,15 +28,10 @@ ALIASES = {
 _TOKEN = re.compile(r"""\s*(?P<minus>-?)(?:(?P<field>[A-Za-z_]+):)?(?P<rest>(?:"(?:[^"\\]|\\.)*"|[^\s"])*)""")
 _REGEX = re.compile(r"\s*(?P<minus>-?)/(?P<body>(?:[^/\\]|\\.)+)/(?=\s|$)")
 _VALUE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')
-_NUMBER = re.compile(r"(?P<op>>=|<=|>|<|=)?\$?(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>[A-Za-z]*)")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _SPANS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_COUNTS = {"": 1, "k": 1_000, "K": 1_000, "m": 1_000_000, "M": 1_000_000}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_UNITS = {"ttft": "2s or 800ms", "total": "8s or 800ms", "overhead": "5ms"}
 _ID_LIKE = re.compile(r"req_[A-Za-z0-9._-]*")
-
-ParseTerm = Callable[[str, str], Term]
 
 
 def parse(text: str, now: float) -> Filter:
@@ -99,8 +92,8 @@ def _word(field: str, value: str, negated: bool, written: str, now: float) -> Fi
     if not word:
         raise _bad(written or "-", "there is nothing after it")
     if _ID_LIKE.fullmatch(word) and not negated:
-        return Filter((Condition((Term("id", "like", _pattern(word) + "%"),)),))
-    return Filter((Condition((Term("word", "like", f"%{_pattern(word)}%"),), negated),))
+        return Filter((Condition((Term("id", "like", pattern(word) + "%"),)),))
+    return Filter((Condition((Term("word", "like", f"%{pattern(word)}%"),), negated),))
 
 
 def _regex(body: str, negated: bool, written: str) -> Filter:
@@ -123,150 +116,17 @@ def _field(name: str, value: str, negated: bool, written: str, now: float) -> Fi
         raise _bad(written, f"there is no field {name!r}; {hint}. To search for it as text, put it in quotation marks")
     values = [_unquoted(part) for part in _VALUE.findall(value)]
     if not values or not all(values):
-        raise _bad(written, "a value is missing" + (f", such as {_EXAMPLES[name]}" if name in _EXAMPLES else ""))
+        raise _bad(written, "a value is missing" + (f", such as {EXAMPLES[name]}" if name in EXAMPLES else ""))
     if len(values) > MOST_VALUES:
         raise _bad(written[:60], f"more than {MOST_VALUES} values")
     return Filter((Condition(tuple(_read(read, one, written) for one in values), negated),))
 
 
-def _read(read: Callable[[str], Term], value: str, written: str) -> Term:
+def _read(read: Read, value: str, written: str) -> Term:
     try:
         return read(value)
     except ValueError as error:
         raise _bad(written, str(error)) from None
-
-
-# Values
-
-
-def _text(field: str) -> Callable[[str], Term]:
-    def read(value: str) -> Term:
-        return Term(field, "like", _pattern(value)) if "*" in value else Term(field, "=", value)
-
-    return read
-
-
-def _one_of(field: str, *allowed: str) -> Callable[[str], Term]:
-    def read(value: str) -> Term:
-        if "*" in value:
-            return Term(field, "like", _pattern(value))
-        if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, 1, 0.5)
-            raise ValueError(
-                f"{field} has no {value!r}; "
-                + (f"the nearest is {near[0]!r}" if near else "there are: " + ", ".join(allowed))
-            )
-        return Term(field, "=", value)
-
-    return read
-
-
-def _yes(field: str, yes: str = "yes", no: str = "no") -> Callable[[str], Term]:
-    def read(value: str) -> Term:
-        if value.lower() in (yes, "true"):
-            return Term(field, "=", True)
-        if value.lower() in (no, "false"):
-            return Term(field, "=", False)
-        raise ValueError(f"{field} is {yes} or {no}, not {value!r}")
-
-    return read
-
-
-def _number(field: str, convert: Callable[[str, str], float]) -> Callable[[str], Term]:
-    def read(value: str) -> Term:
-        match = _NUMBER.fullmatch(value)
-        if match is None:
-            raise ValueError(f"{value!r} is no number with a comparison, such as {_EXAMPLES[field]}")
-        op: Op = match["op"] or "="  # type: ignore[assignment]  # the pattern knows these alone
-        number = convert(match["number"], match["unit"])
-        if abs(number) >= 1 << 62:
-            raise ValueError(f"{value!r} is too large")
-        return Term(field, op, number)
-
-    return read
-
-
-def _ms(field: str) -> Callable[[str, str], float]:
-    def convert(number: str, unit: str) -> float:
-        if unit not in ("ms", "s", "m"):
-            raise ValueError(f"say the unit: {_UNITS[field]}")
-        return float(number) * _SPANS_S[unit] * 1000
-
-    return convert
-
-
-def _count(number: str, unit: str) -> float:
-    if unit not in _COUNTS:
-        raise ValueError(f"{unit!r} is no unit of a count; k and M are")
-    return round(float(number) * _COUNTS[unit])
-
-
-def _dollars(number: str, unit: str) -> float:
-    if unit:
-        raise ValueError("an amount is in dollars, without a unit")
-    return nusd(number)
-
-
-def _status(value: str) -> Term:
-    if re.fullmatch(r"[1-5][xX]{2}", value):
-        return Term("status", "class", int(value[0]) * 100)
-    match = _NUMBER.fullmatch(value)
-    if match is None or match["unit"] or not match["number"].isdigit() or not 100 <= int(match["number"]) <= 599:
-        raise ValueError(f"{value!r} is no status; write 429, 5xx or >=500")
-    op: Op = match["op"] or "="  # type: ignore[assignment]  # the pattern knows these alone
-    return Term("status", op, int(match["number"]))
-
-
-def _error(value: str) -> Term:
-    return Term("err", "like", _pattern(value) if "*" in value else f"%{_pattern(value)}%")
-
-
-def _id(value: str) -> Term:
-    try:
-        return Term("call", "=", UUID(value))
-    except ValueError:
-        return _text("id")(value)
-
-
-FIELDS: dict[str, Callable[[str], Term]] = {
-    "status": _status,
-    "project": _text("project"),
-    "key": _text("key"),
-    "provider": _text("provider"),
-    "model": _text("model"),
-    "tier": _text("tier"),
-    "endpoint": _one_of("endpoint", "chat", "embeddings"),
-    "err": _error,
-    "end": _one_of(
-        "end", "complete", "refused", "upstream_refused", "upstream_failed", "upstream_truncated", "upstream_timeout", "client_closed",
-        "drained", "interrupted", "replayed",
-    ),
-    "id": _id,
-    "call": _id,
-    "ttft": _number("ttft", _ms("ttft")),
-    "total": _number("total", _ms("total")),
-    "overhead": _number("overhead", _ms("overhead")),
-    "cost": _number("cost", _dollars),
-    "tokens": _number("tokens", _count),
-    "in": _number("in", _count),
-    "out": _number("out", _count),
-    "cached": _number("cached", _count),
-    "reasoning": _number("reasoning", _count),
-    "attempts": _number("attempts", _count),
-    "stream": _yes("stream"),
-    "cache": _yes("cache", "hit", "miss"),
-    "user": _text("user"),
-    "tag": _text("tag"),
-    "source": _one_of("source", "provider", "estimated", "none"),
-    "price": _text("price"),
-    "version": _text("version"),
-    "worker": _text("worker"),
-}  # fmt: skip
-_EXAMPLES = {
-    "status": "status:5xx", "ttft": "ttft:>2s", "total": "total:>=8s", "overhead": "overhead:>5ms", "cost": "cost:>0.05",
-    "tokens": "tokens:>10k", "in": "in:>10k", "out": "out:>1k", "cached": "cached:>0", "reasoning": "reasoning:>0",
-    "attempts": "attempts:>1", "tag": "tag:env=prod", "stream": "stream:yes",
-}  # fmt: skip
 
 
 def read_time(text: str, now: float, written: str) -> float:
@@ -287,11 +147,6 @@ def read_time(text: str, now: float, written: str) -> float:
     if not -62_000_000_000 < at < 250_000_000_000:
         raise _bad(written, "that is too long ago")
     return at
-
-
-def _pattern(text: str) -> str:
-    """As a pattern of LIKE: `*` stands for anything, everything else for itself."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
 
 
 def _unquoted(text: str) -> str:

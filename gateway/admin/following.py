@@ -20,8 +20,9 @@ from aiohttp_sse import EventSourceResponse
 
 from gateway import errors
 from gateway.admin.desk import Ask, Nothing
+from gateway.admin.follower import Beat, Follower, Gap, event_of, wait
 from gateway.admin.logs import Wanted, read_filter
-from gateway.admin.tail import Beat, Follower, Gap, Tail, event_of, wait
+from gateway.admin.tail import Tail
 from gateway.store import log_filter, log_search, log_tail
 from gateway.store.log_filter import Filter
 from gateway.store.log_tail import Position
@@ -90,7 +91,7 @@ async def _catch_up(
             except asyncpg.PostgresError:
                 raise errors.Unavailable("The log can't be read now.", code="database_unavailable") from None
         if page.rows:
-            await response.write(b"".join([event_of(at, row) for at, row in page.rows]))
+            await response.write(b"".join([event_of(at, row).data for at, row in page.rows]))
             position = page.rows[-1][0]
         if not page.is_full:
             return position

@@ -114,7 +114,9 @@ async def test_an_allow_list_is_told(gateway):
     assert answer["tier"] is None
 
 
-async def test_limits_stand_beside_the_call_and_nothing_is_held(gateway):
+@pytest.mark.parametrize("coordinator", ["postgres", "redis"])
+async def test_limits_stand_beside_the_call_and_nothing_is_held(make_gateway, valkey_url, coordinator):
+    gateway = await make_gateway(REDIS_URL=valkey_url if coordinator == "redis" else "")
     await gateway.db.execute(
         "INSERT INTO limits (id, scope, subject, rpm, tpm, concurrency) VALUES ('lim_1', 'project', $1, 3, 100000, 5)",
         gateway.project_id,

@@ -9,8 +9,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.admin import tail
-from gateway.admin.tail import Event, Follower
+from gateway.admin import follower as queue
+from gateway.admin.follower import Event, Follower
 from gateway.store import ingest
 from gateway.store.log_filter import Filter
 from gateway.store.log_tail import Position
@@ -221,7 +221,7 @@ async def test_a_bad_tail_is_refused_before_it_begins(gateway, query):
 
 
 async def test_a_client_that_stops_reading_is_told_what_it_missed(gateway, monkeypatch):
-    monkeypatch.setattr(tail, "HELD_BYTES", 200_000)
+    monkeypatch.setattr(queue, "HELD_BYTES", 200_000)
     await gateway.token()
     async with Listener(gateway, "?sample=never") as listener:
         listener.may_read.clear()
@@ -273,7 +273,7 @@ def events(numbers, is_error=False):
 
 
 def test_a_slow_reader_is_told_what_it_missed(monkeypatch):
-    monkeypatch.setattr(tail, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(queue, "HELD_BYTES", 10_000)
     follower = Follower(Filter(), False, Position(0, 0))
     follower.offer(events(range(1, 31)))
     data = follower.take()
@@ -288,7 +288,7 @@ def test_a_slow_reader_is_told_what_it_missed(monkeypatch):
 
 def test_over_the_rate_calls_are_sampled_and_errors_are_not(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(tail.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(queue.time, "monotonic", lambda: clock[0])
     follower, all_of_them = Follower(Filter(), True, Position(0, 0)), Follower(Filter(), False, Position(0, 0))
     for second in range(3):
         clock[0] += 1.0
