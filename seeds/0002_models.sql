@@ -68,7 +68,6 @@ INSERT INTO models (id, provider_id, upstream_name, mode, max_input_tokens, max_
     ('chat-latest', 'prv_s1s54ehcywx9srmf', 'chat-latest', 'chat', 400000, 128000, false),
     ('computer-use-preview', 'prv_s1s54ehcywx9srmf', 'computer-use-preview', 'chat', 8192, 1024, false),
     ('computer-use-preview-2025-03-11', 'prv_s1s54ehcywx9srmf', 'computer-use-preview-2025-03-11', 'chat', 8192, 1024, false),
-    ('container', 'prv_s1s54ehcywx9srmf', 'container', 'chat', NULL, NULL, false),
     ('daybreak-blue-latest', 'prv_s1s54ehcywx9srmf', 'daybreak-blue-latest', 'chat', 922000, 128000, false),
     ('daybreak-red-latest', 'prv_s1s54ehcywx9srmf', 'daybreak-red-latest', 'chat', 400000, 128000, false),
     ('ft:gpt-3.5-turbo', 'prv_s1s54ehcywx9srmf', 'ft:gpt-3.5-turbo', 'chat', 16385, 4096, false),

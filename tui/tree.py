@@ -29,6 +29,8 @@ def build(places: Places, names: list[str]) -> typer.Typer:
     """The application with the commands of these names."""
     import typer
 
+    from tui.coercing import HELP_NAMES
+
     app = typer.Typer(
         name="optyx",
         no_args_is_help=True,
@@ -37,7 +39,7 @@ def build(places: Places, names: list[str]) -> typer.Typer:
         rich_markup_mode=None,
         help=WHAT,
         epilog="\b\n" + HELP,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        context_settings={"help_option_names": HELP_NAMES, "max_content_width": 110},
     )
 
     @app.callback()
@@ -110,11 +112,13 @@ def _run(places: Places, words: list[str], flags: Flags) -> int:
     import typer
     from typer.main import get_command
 
+    from tui.coercing import lighten
     from tui.invocation import begin, end
 
     asked = [words[0]] if words and words[0] in places else list(places)
     begin(flags)
     command = get_command(build(places, asked))
+    lighten(command)
 
     def once() -> None:
         """Not command.main(): that would turn a closed pipe into a failure."""

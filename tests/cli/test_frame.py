@@ -194,7 +194,7 @@ def test_a_list_loads_neither_textual_nor_the_server(fake):
         "from tui.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
-        "loaded = {'textual', 'asyncpg', 'aiohttp', 'rich', 'httpx', 'asyncio', 'yaml'} & set(sys.modules)\n"
+        "loaded = {'textual', 'asyncpg', 'aiohttp', 'rich', 'httpx', 'asyncio', 'yaml', 'pydantic'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)

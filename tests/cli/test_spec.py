@@ -9,13 +9,16 @@ import sys
 import time
 
 import pytest
+from typer.main import get_command
 
+from tests.cli import reference
 from tests.cli.line import PROGRAM, optyx, process
 from tui import completing, flags
 from tui.cli import COMMANDS, DEFAULTS
+from tui.coercing import converter_for
 from tui.describing import tree
 from tui.keys import ACTIONS
-from tui.tree import VERBS
+from tui.tree import VERBS, build
 
 COMMAND_TREE = tree(COMMANDS)
 BY_NAME = {one["command"]: one for one in COMMAND_TREE["commands"]}
@@ -75,6 +78,30 @@ def test_help_is_on_stdout_and_0(name):
     ran = optyx(*name.split(), "--help")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(f"Usage: optyx {name}")
+
+
+def test_every_parameter_is_converted_without_pydantic():
+    def params(command):
+        yield from ((command.name, one) for one in command.params if hasattr(one, "type_descriptor"))
+        for inner in getattr(command, "commands", {}).values():
+            yield from params(inner)
+
+    root = get_command(build(COMMANDS, list(COMMANDS)))
+    assert [
+        (name, one.name) for name, one in params(root) if converter_for(one.type_descriptor.annotation) is None
+    ] == []
+
+
+@pytest.mark.parametrize("words", [("--rpm", "many"), ("--rpm", "-1")])
+def test_a_wrong_number_is_2_and_named(fake, words):
+    ran = optyx("keys", "create", "-p", "acme", "--name", "x", *words)
+    assert ran.status == 2
+    assert "--rpm" in ran.err
+
+
+def test_the_page_holds_the_tree():
+    page = reference.PAGE.read_text()
+    assert page == reference.whole(page), "run: python -m tests.cli.reference"
 
 
 def test_spec_is_json_also_without_a_gateway():

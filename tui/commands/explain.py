@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tui.columns import Column, words
+from tui import figures
+from tui.columns import Column, money, number, until, words
 from tui.faults import usage
 from tui.invocation import Invocation, current
 
@@ -82,17 +83,60 @@ def _body(body: str, prompt: str, model: str, embeddings: bool, max_tokens: int 
     return made
 
 
+TARGETS = [
+    Column("TARGET", ".", lambda one: f"{one.get('provider')}/{one.get('model')}"),
+    Column("VERDICT", "verdict"),
+    Column("WHY", "why"),
+    money("AT MOST", "cost_ceiling_nusd"),
+    Column("ARITHMETIC", "arithmetic", wide=True),
+]
+LIMITS = [
+    Column("SCOPE", "scope"),
+    Column("OF", "name"),
+    Column("KIND", "kind"),
+    Column("WINDOW", "window"),
+    number("NEEDS", ".", lambda one: _amount(one, "needs")),
+    number("LEFT", ".", lambda one: _amount(one, "left")),
+    number("OF", ".", lambda one: _amount(one, "size")),
+    Column("ENOUGH", "is_enough"),
+    until("RESETS", "resets_at"),
+]
+FACTS = (
+    "endpoint",
+    "project",
+    "key",
+    "tier",
+    "requested_model",
+    "why",
+    "user",
+    "tags",
+    "prompt_tokens_estimate",
+    "max_output_tokens",
+)
+
+
+def _amount(one: dict[str, Any], name: str) -> str:
+    """Budgets are money, everything else is a count."""
+    value = one.get(name)
+    return figures.dollars(value) if one.get("kind") in ("budget", "money") else words(value)
+
+
 def show(run: Invocation, told: dict[str, Any]) -> None:
-    """Whatever the gateway tells, in its own order: lists of records as tables, the rest as lines."""
-    for name, value in told.items():
-        label = name.replace("_", " ")
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            run.out.line(f"{label}:")
-            paths = list(dict.fromkeys(path for one in value for path in one))
-            run.out.rows(value, [Column(path.replace("_", " ").upper(), path) for path in paths])
-        elif isinstance(value, list) and value:
-            run.out.line(f"{label}:")
-            for one in value:
-                run.out.line(f"  {words(one)}")
-        elif value not in (None, [], {}):
-            run.out.line(f"{label}: {words(value)}")
+    """The verdict first, then targets and limits, then the arithmetic of the ceiling."""
+    refusal = told.get("refusal")
+    if refusal:
+        run.out.line(f"refused: {told['status']} {refusal['code']}: {refusal['message']}")
+    else:
+        asked = next((one for one in told["targets"] if one["verdict"] == "asked"), None)
+        run.out.line(f"goes to {asked['provider']}/{asked['model']}" if asked else "goes to nobody")
+    for name in FACTS:
+        if told.get(name) not in (None, [], ""):
+            run.out.line(f"{name.replace('_', ' ')}: {words(told[name])}")
+    if told["targets"]:
+        run.out.line("targets:")
+        run.out.rows(told["targets"], TARGETS, "model")
+    if told["limits"]:
+        run.out.line("limits:")
+        run.out.rows(told["limits"], LIMITS, "name")
+    if told.get("cost_ceiling_nusd") is not None:
+        run.out.line(f"costs at most {figures.dollars(told['cost_ceiling_nusd'])}: {told['arithmetic']}")
