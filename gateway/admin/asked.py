@@ -232,9 +232,12 @@ TierName = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class TierAsked(Asked):
+    """`version`, where given, must be the one that is there: as If-Match, tier by tier."""
+
     name: TierName
     targets: Targets
     mode: Mode | None = None
+    version: int | None = None
 
 
 class TiersChange(Asked):
@@ -244,6 +247,7 @@ class TiersChange(Asked):
     name: TierName | None = None
     targets: Targets | None = None
     mode: Mode | None = None
+    version: int | None = None
 
 
 class NewUser(Asked):

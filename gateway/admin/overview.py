@@ -98,7 +98,7 @@ async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -
         rates=_rates(seen, span, before),
         spend=await _spend(db, now, zone),
         in_flight=await _in_flight(db, desk.shared),
-        providers=await _providers(db, desk, seen),
+        providers=await _providers(db, desk, seen, span),
         models=_models(seen, span),
         top_projects=rows["project"],
         top_keys=rows["key"],
@@ -191,14 +191,14 @@ async def _in_flight(db: Connection, shared: Shared) -> s.InFlight:
     )
 
 
-async def _providers(db: Connection, desk: Desk, seen: Glance) -> list[s.TargetHealth]:
+async def _providers(db: Connection, desk: Desk, seen: Glance, span: timedelta) -> list[s.TargetHealth]:
     """Every provider with its state as all workers see it, and its part of the window."""
     rows = await providers.all_of(db)
-    told = await states(db, desk.catalog, rows)
+    told = await states(db, desk.catalog, rows, seen, span)
     wanted = set(s.TargetHealth.__struct_fields__)
     return [
         s.TargetHealth(
-            id=row.id, name=row.name, series=seen.lines["provider"].get(row.name, []),
+            id=row.id, name=row.name,
             **{name: value for name, value in told[row.id].items() if name in wanted},
         )
         for row in rows

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.catalog import Catalog
 from gateway.instants import iso
+from gateway.store import glance
 from gateway.store import providers as store
+from gateway.store.glance import Figures, Glance
 from gateway.store.pool import Connection
 
+LATELY = timedelta(minutes=15)
 SLOW_MS = 10_000.0
 SLOW_FACTOR = 3.0
 WORST = {"closed": 0, "half_open": 1, "open": 2}
 
 
-async def states(db: Connection, catalog: Catalog, rows: list[store.ProviderRow]) -> dict[str, dict[str, Any]]:
-    """By provider id the fields of `schema.Provider` that are not in its row: three statements for all of them."""
+async def states(
+    db: Connection,
+    catalog: Catalog,
+    rows: list[store.ProviderRow],
+    seen: Glance | None = None,
+    span: timedelta = LATELY,
+) -> dict[str, dict[str, Any]]:
+    """By provider id the fields of `schema.Provider` that are not in its row. `seen`: what was seen of the last `span`, where the caller has
+    looked already."""
+    if seen is None:
+        seen = await glance.look(db, datetime.now(UTC) - span, span, [], [])
     by_provider: dict[str, list[store.TargetState]] = {}
     for worker in await store.live_states(db):
         for target in worker.targets:
             by_provider.setdefault(target.provider_id, []).append(target)
-    traffic, failures = await store.traffic(db), await store.last_failures(db)
+    failures, figures, lines = await store.last_failures(db), seen.groups["provider"], seen.lines["provider"]
     return {
-        row.id: _state(row, catalog, by_provider.get(row.id, []), traffic.get(row.name), failures.get(row.name))
+        row.id: _state(row, catalog, by_provider.get(row.id, []), figures.get(row.name), failures.get(row.name))
+        | {"series": lines.get(row.name, [])}
+        | _rate(figures.get(row.name), span)
         for row in rows
     }
 
@@ -31,7 +46,7 @@ def _state(
     row: store.ProviderRow,
     catalog: Catalog,
     targets: list[store.TargetState],
-    traffic: store.TrafficRow | None,
+    figures: Figures | None,
     failure: store.FailureRow | None,
 ) -> dict[str, Any]:
     worst = max(targets, key=lambda one: (WORST[one.state], one.rests_s, one.recent_failures), default=None)
@@ -42,32 +57,37 @@ def _state(
         "failures": f"{worst.recent_failures}/{worst.recent}" if worst and worst.recent else "",
         "next_probe_s": worst.rests_s if worst and circuit == "open" else None,
         "credential_state": credential,
-        "state": _word(row, circuit, credential, traffic),
+        "state": _word(row, circuit, credential, figures),
         "effect": effect(catalog, row.name, is_out=not row.enabled or circuit == "open"),
     }
-    if traffic is not None:
-        found |= {
-            "error_share": traffic.errors / traffic.calls,
-            "requests_per_s": traffic.calls / 300,
-            "latency_p50_ms": traffic.latency_p50_ms,
-            "latency_p95_ms": traffic.latency_p95_ms,
-            "ttft_p95_ms": traffic.ttft_p95_ms,
-        }
     if failure is not None:
         found |= {"last_error": f"{failure.status or ''} {failure.failure}".strip(), "last_error_at": iso(failure.at)}
     return found
 
 
-def _word(row: store.ProviderRow, circuit: str, credential: str, traffic: store.TrafficRow | None) -> str:
+def _rate(figures: Figures | None, span: timedelta) -> dict[str, Any]:
+    if figures is None or not figures.calls:
+        return {}
+    p50, p95 = figures.latency
+    return {
+        "error_share": figures.errors_5xx / figures.calls,
+        "requests_per_s": figures.calls / span.total_seconds(),
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "ttft_p95_ms": figures.ttft[1],
+    }
+
+
+def _word(row: store.ProviderRow, circuit: str, credential: str, figures: Figures | None) -> str:
     if not row.enabled:
         return "disabled"
     if credential:
         return "not configured"
     if circuit != "closed":
         return "open" if circuit == "open" else "probing"
-    if traffic is None:
+    if figures is None:
         return "unknown"
-    p50, p95 = traffic.latency_p50_ms or 0.0, traffic.latency_p95_ms or 0.0
+    p50, p95 = (each or 0.0 for each in figures.latency)
     return "slow" if p95 > SLOW_MS and p95 > SLOW_FACTOR * p50 else "ok"
 
 

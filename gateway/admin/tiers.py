@@ -14,7 +14,7 @@ from gateway.admin import schema as s
 from gateway.admin.allowing import Problems, target_problems
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
-from gateway.errors import Conflict, NotFound
+from gateway.errors import Conflict, NotFound, PreconditionFailed
 from gateway.store import tiers as store
 from gateway.store.routing import known
 
@@ -53,6 +53,8 @@ async def put_all(ask: Ask[a.TiersChange, Nothing]) -> Reply:
     problems: Problems = []
     for number, tier in enumerate(asked):
         row = there.get(tier.name) or store.TierRow(tier.name, tier.mode or "chat", 0, [])
+        if tier.version is not None and tier.version != row.version:
+            raise PreconditionFailed(f"The tier {tier.name} was changed meanwhile: it is now version {row.version}.")
         if tier.mode is not None and tier.mode != row.mode:
             problems.append((f"data[{number}].mode", f"the tier {tier.name} is for {row.mode}"))
         problems += await target_list_problems(ask, row, tier.targets, f"data[{number}].targets")
@@ -73,7 +75,7 @@ def _asked(body: a.TiersChange) -> list[a.TierAsked]:
     if body.name is None or body.targets is None:
         refuse([("data", "give data, or name and targets")])
         raise AssertionError
-    return [a.TierAsked(name=body.name, targets=body.targets, mode=body.mode)]
+    return [a.TierAsked(name=body.name, targets=body.targets, mode=body.mode, version=body.version)]
 
 
 async def undo(ask: Ask[Any, Any], name: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:

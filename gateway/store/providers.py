@@ -54,15 +54,6 @@ LIVE_STATES = (
     "SELECT state::text FROM workers WHERE stopped_at IS NULL AND heartbeat_at > now() - interval '15 seconds'"
 )
 
-TRAFFIC = """
-SELECT provider, count(*)::bigint, count(*) FILTER (WHERE status >= 500)::bigint,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms), percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY ttft_ms)
-FROM request_logs
-WHERE created_at > now() - interval '5 minutes' AND provider IS NOT NULL
-GROUP BY provider
-"""
-
 LAST_FAILURES = """
 SELECT DISTINCT ON (a.one->>'provider') a.one->>'provider', a.one->>'failure', a.one->>'status', f.created_at
 FROM (
@@ -94,17 +85,6 @@ class ProviderRow(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     models: int
-
-
-class TrafficRow(msgspec.Struct, frozen=True):
-    """The last five minutes."""
-
-    provider: str
-    calls: int
-    errors: int
-    latency_p50_ms: float | None
-    latency_p95_ms: float | None
-    ttft_p95_ms: float | None
 
 
 class FailureRow(msgspec.Struct, frozen=True):
@@ -176,10 +156,6 @@ async def close_circuits(connection: Connection, provider_id: str) -> None:
 
 async def live_states(connection: Connection) -> list[WorkerState]:
     return [msgspec.json.decode(row[0], type=WorkerState) for row in await connection.fetch(LIVE_STATES)]
-
-
-async def traffic(connection: Connection) -> dict[str, TrafficRow]:
-    return {row[0]: TrafficRow(*row) for row in await connection.fetch(TRAFFIC)}
 
 
 async def last_failures(connection: Connection) -> dict[str, FailureRow]:

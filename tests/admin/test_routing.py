@@ -39,6 +39,9 @@ async def test_several_tiers_change_together_or_not_at_all(gateway):
     assert both.status == 200, both.json
     assert [one["name"] for one in both.json["data"]] == ["fast", "smart", "embedding", "cheap"]
     assert (await gateway.chat(model="cheap")).headers["x-optyx-tier"] == "cheap"
+    as_read = (await gateway.admin("GET", "/tiers/fast")).json
+    assert (await gateway.admin("PUT", "/tiers", as_read)).status == 200
+    assert (await gateway.admin("PUT", "/tiers", {**as_read, "version": 1})).code == "precondition_failed"
     one = await gateway.admin("PUT", "/tiers", {"name": "smart", "targets": luna})
     assert one.json["data"][1]["targets"][0]["model"] == "gpt-6-luna"
     for body in (
