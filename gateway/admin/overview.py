@@ -114,6 +114,7 @@ def _rates(seen: Glance, span: timedelta, before: float) -> s.Rates:
         requests_per_s=total.calls / seconds,
         requests_per_s_before=before / seconds,
         requests=round(total.calls),
+        looked_at=total.looked_at,
         errors=round(total.errors),
         errors_4xx=round(total.errors - total.errors_5xx),
         errors_5xx=round(total.errors_5xx),

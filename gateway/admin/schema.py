@@ -49,6 +49,8 @@ class Rates(Record):
     requests_per_s_before: float | None = None
     """The same an hour before."""
     requests: int = 0
+    looked_at: int = 0
+    """How many of them the figures come from: fewer than `requests` on a busy log, and then each stands for several."""
     errors: int = 0
     errors_4xx: int = 0
     errors_5xx: int = 0

@@ -54,6 +54,7 @@ async def test_figures_are_those_of_the_calls(gateway):
     told = await overview(gateway)
     rates = told.rates
     assert (rates.requests, rates.errors, rates.errors_4xx, rates.errors_5xx) == (100, 5, 4, 1)
+    assert rates.looked_at == 100
     assert rates.top_error == "rate_limit_exceeded"
     assert rates.requests_per_s == pytest.approx(100 / 900)
     assert rates.requests_per_s_before == pytest.approx(1 / 900)

@@ -259,6 +259,19 @@ async def test_a_connection_that_breaks_goes_on_where_it_was(gateway, database_u
     assert heard == written
 
 
+async def test_a_tail_outlives_its_connection_to_the_database(gateway):
+    async with Listener(gateway, "?filter=status:2xx") as listener:
+        first = await write(gateway.db, *(final() for _ in range(5)))
+        await listener.has(5)
+        gone = await gateway.db.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'optyx tail' AND datname = current_database()"
+        )
+        assert gone == 1
+        second = await write(gateway.db, *(final() for _ in range(5)))
+        await listener.has(10)
+        assert listener.ids == [one.request_id for one in first + second]
+
+
 async def test_tails_end_with_the_worker(gateway):
     async with Listener(gateway) as listener:
         began = time.monotonic()
