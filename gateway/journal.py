@@ -42,12 +42,13 @@ _ENCODING = (UnicodeError, OverflowError, ValueError, TypeError)
 class Segment:
     """One file: how far it is written, how far carried to Postgres, and how many calls that began in it are still open."""
 
-    __slots__ = ("carried", "fd", "is_failed", "is_sealed", "number", "open_calls", "path", "size")
+    __slots__ = ("began_at", "carried", "fd", "is_failed", "is_sealed", "number", "open_calls", "path", "size")
 
     def __init__(self, path: Path, number: int) -> None:
         self.path = path
         self.number = number
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self.began_at = time.monotonic()
         self.size = 0
         self.carried = 0
         self.open_calls = 0
@@ -133,9 +134,9 @@ class Journal:
             self._commit = asyncio.create_task(self._sync_all(), name="journal sync")
         await asyncio.shield(self._commit)
 
-    def rotate(self) -> None:
+    def rotate(self, older_than_s: float = 0.0) -> None:
         """Seals the current segment if there is anything in it, so that it can go once it is carried."""
-        if self._current.size:
+        if self._current.size and time.monotonic() - self._current.began_at >= older_than_s:
             self._rotate()
 
     def close(self) -> None:

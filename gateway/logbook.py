@@ -31,6 +31,8 @@ ADOPT_EVERY_S = 2.0
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 CHUNK = 1 << 20
 MAX_KEPT = 100_000
+ROTATE_S = 600.0
+"""However little is written: a segment of last month would be carried once more when its worker dies."""
 
 
 class DatabaseAway(Exception):
@@ -153,7 +155,8 @@ class Logbook:
             for _ in batch:
                 self._unrecorded.popleft()
         self._caught_up_at = time.monotonic()
-        if self._journal.segments and self._journal.segments[0].is_sealed:
+        self._journal.rotate(ROTATE_S)
+        if self._journal.segments[0].is_sealed:
             self._journal.drop_spent()
 
     @staticmethod

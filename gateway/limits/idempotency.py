@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
+import os
+import socket
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any
@@ -18,9 +19,8 @@ import msgspec
 
 from gateway.errors import Conflict, Unavailable, Unprocessable
 from gateway.store import idempotency as sql
-from gateway.store.pool import UNREACHABLE, Pool
-
-log = logging.getLogger(__name__)
+from gateway.store.pool import TROUBLE, Pool
+from gateway.version import VERSION
 
 MAX_KEPT = 8 << 20
 """A larger answer is not kept; asking again then asks the provider again."""
@@ -98,7 +98,7 @@ class PostgresIdempotency:
     async def _claim(self, key: tuple[str, str, str], digest: bytes, request_id: str) -> Any:
         """True when the key is ours now, else the row of whoever has or had it; None when that one has just gone."""
         async with self._pool.acquire(timeout=WAIT_S) as connection:
-            await connection.execute(sql.ALIVE, self._worker_id)
+            await connection.execute(sql.ALIVE, self._worker_id, socket.gethostname(), os.getpid(), VERSION)
             if await connection.fetchval(sql.CLAIM, *key, digest, request_id):
                 return True
             return await connection.fetchrow(sql.LOOK, *key[:2])
@@ -121,7 +121,7 @@ class PostgresIdempotency:
         task = asyncio.ensure_future(work)
         done, _ = await asyncio.wait({task}, timeout=WAIT_S)
         if done:
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(*TROUBLE):
                 return [task.result()]
             return None
         self._late.add(task)

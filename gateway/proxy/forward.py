@@ -207,16 +207,18 @@ class Relay:
             self._give_last(last)
 
     async def _give_later(self, last: bytes | None, is_whole: bool) -> None:
-        """The last bytes wait for the disk, and for the answer to be kept for its Idempotency-Key."""
-        if self._plane.durable:
-            await synced_anyhow(self._plane)
-        if self._replay is not None:
-            kept, self._kept = self._kept, None
-            if is_whole and kept is not None:
-                await self._replay.finish(200, answer.EVENT_STREAM, b"".join([*kept, last or b""]))
-            else:
-                await self._replay.abandon()
-        self._give_last(last)
+        """The last bytes wait for the disk, and for the answer to be kept for its Idempotency-Key. They are given whatever happens."""
+        try:
+            if self._plane.durable:
+                await synced_anyhow(self._plane)
+            if self._replay is not None:
+                kept, self._kept = self._kept, None
+                if is_whole and kept is not None:
+                    await self._replay.finish(200, answer.EVENT_STREAM, b"".join([*kept, last or b""]))
+                else:
+                    await self._replay.abandon()
+        finally:
+            self._give_last(last)
 
     def _give_last(self, last: bytes | None) -> None:
         if last is not None and not self._is_deaf:

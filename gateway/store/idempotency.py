@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 ALIVE = """
-UPDATE workers SET heartbeat_at = now() WHERE id = $1 AND heartbeat_at < now() - interval '10 seconds'
+INSERT INTO workers AS w (id, machine, pid, version) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = now() WHERE w.heartbeat_at < now() - interval '10 seconds'
 """
-"""A claim is worth as much as its worker is alive: after an outage the claim must not come before the heartbeat."""
+"""A claim is worth as much as its worker is alive: at the start, and after an outage, it must not come before the heartbeat."""
 
 CLAIM = """
 INSERT INTO idempotency AS i (key_id, idempotency_key, worker_id, body_digest, request_id, state, expires_at)

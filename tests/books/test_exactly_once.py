@@ -214,6 +214,22 @@ async def test_retention_goes_by_the_clock_of_postgres(connection, monkeypatch):
     assert await partitions.keep_house(connection, {"request_logs": 90}) == []
 
 
+async def test_what_is_carried_does_not_stay_in_the_journal_for_ever(make_carrier, monkeypatch):
+    """A quiet worker's segment goes after ten minutes; one in which a call is still open stays."""
+    carrier = make_carrier()
+    opened = an_intent()
+    for record in (opened, a_final()):
+        carrier.journal.append(record)
+    await carrier.logbook._carry()
+    assert [segment.number for segment in carrier.journal.segments] == [1]
+    monkeypatch.setattr(module, "ROTATE_S", 0.0)
+    await carrier.logbook._carry()
+    assert [segment.number for segment in carrier.journal.segments] == [1, 2]
+    carrier.journal.append(of_intent(opened))
+    await carrier.logbook._carry()
+    assert [segment.number for segment in carrier.journal.segments] == [3]
+
+
 async def test_one_journal_that_cant_be_carried_does_not_keep_the_others(
     connection, make_carrier, tmp_path, monkeypatch
 ):

@@ -151,6 +151,16 @@ async def test_a_dead_workers_claim_is_free_and_a_living_ones_is_not(gateway):
     assert (await ask(gateway, "alive")).status == 409
 
 
+async def test_a_claim_holds_before_its_workers_first_heartbeat(gateway):
+    """And after an outage, before the next one."""
+    gateway.upstream.pace_s = 0.3
+    for lost in ("DELETE FROM workers", "UPDATE workers SET heartbeat_at = now() - interval '1 minute'"):
+        await gateway.db.execute(lost)
+        answered = await asyncio.gather(*(ask(gateway, lost[:6]) for _ in range(5)))
+        assert Counter(answer.status for answer in answered) == {200: 1, 409: 4}
+    assert len(gateway.upstream.ledger) == 2
+
+
 async def test_what_is_a_day_old_is_forgotten(gateway):
     first = await ask(gateway, "k1")
     await gateway.db.execute("UPDATE idempotency SET expires_at = now() - interval '1 second'")
