@@ -15,13 +15,14 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def write(home: Path, gateway_url: str, admin_token: str) -> Path:
-    """Whole or not at all, and never readable by others."""
+def write(home: Path, gateway_url: str, admin_token: str, admin_url: str | None = None) -> Path:
+    """Whole or not at all, and never readable by others. `admin_url`: of the admin API's own listener, where it has one."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / NAME
     fresh = path.with_suffix(".new")
+    told = {"gateway_url": gateway_url, "admin_token": admin_token, **({"admin_url": admin_url} if admin_url else {})}
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"gateway_url": gateway_url, "admin_token": admin_token}, file, indent=2)
+        json.dump(told, file, indent=2)
         file.write("\n")
     fresh.replace(path)
     return path

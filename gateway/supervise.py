@@ -207,7 +207,9 @@ class Supervisor:
             else:
                 token = await self._known_or_new_token(connection, seeded.user_id)
             if token is not None:
-                credentials.write(self.config.home, self.url, token)
+                own = self.config.admin_port
+                admin_url = credentials.url_of(self.config.admin_host, own) if own is not None else None
+                credentials.write(self.config.home, self.url, token, admin_url)
             started.project_id = seeded.project_id
             if self.mode == "demo":
                 started.project_key = await seed.first_project_key(connection, seeded.project_id)

@@ -23,6 +23,7 @@ from tui.flags import Flags
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KNOWN = {
     "url": str,
+    "admin_url": str,
     "project": str,
     "readonly": bool,
     "guarded": bool,
@@ -163,6 +164,8 @@ class Place:
     proxy: str = ""
     color: str = ""
     theme: str = ""
+    admin_url: str = ""
+    """Of the admin API, where it listens apart from the gateway (ADMIN_PORT)."""
     token_source: str = ""
     sources: dict[str, str] = field(default_factory=dict)
     _token: str = ""
@@ -220,10 +223,18 @@ def place(flags: Flags, env: Mapping[str, str] = os.environ) -> Place:
     readonly = bool(wanted.get("readonly")) or env.get("OPTYX_READONLY", "") not in ("", "0")
     return Place(
         name or "local", url.rstrip("/"), project, readonly, bool(wanted.get("guarded")), wanted.get("ca", ""),
-        wanted.get("proxy", ""), wanted.get("color", ""), wanted.get("theme", ""), source,
+        wanted.get("proxy", ""), wanted.get("color", ""), wanted.get("theme", ""),
+        _admin_url(url, wanted, saved), source,
         {"context": named_by or "default", "url": url_by, "project": project_by or "default", "token": token_by or "nowhere"},
         token,
     )  # fmt: skip
+
+
+def _admin_url(url: str, wanted: dict[str, Any], saved: dict[str, str]) -> str:
+    """Of the gateway that was chosen, and of no other."""
+    if wanted.get("url") == url:
+        return str(wanted.get("admin_url", ""))
+    return saved.get("admin_url", "") if saved.get("gateway_url") == url else ""
 
 
 def _token(

@@ -30,6 +30,7 @@ class Form(NamedTuple):
     is_json: bool
     is_long: bool
     with_control: bool
+    sample: str = "auto"
 
 
 class Watch(threading.Thread):
@@ -109,7 +110,8 @@ class Following:
         return next((status for watch, status in self._watches if watch.hit), 0)
 
     def _open(self, lines: int, since: str) -> None:
-        self._stream = EventStream(self._run.wire, TAIL, {"filter": self._text}, self._last_id)
+        query = {"filter": self._text, "sample": "never" if self._form.is_json else self._form.sample}
+        self._stream = EventStream(self._run.wire, TAIL, query, self._last_id)
         if not self._watches:
             for text, status in ((self._fail, faults.FINDINGS), (self._until, 0)):
                 if text:
@@ -138,6 +140,14 @@ class Following:
                 self._take(data)
             elif event == "gap":
                 self._gap(data)
+            elif event == "sampled":
+                note(
+                    f"note: one call in {msgspec.json.decode(data).get('one_in')} is shown, and every error; --sample never shows all",
+                    self._run.flags,
+                )
+            elif event == "error":
+                told = msgspec.json.decode(data)["error"]
+                raise faults.Fault(str(told["message"]), code=str(told["code"]), exit=faults.FAILED)
             if self._is_over:
                 return
 

@@ -31,6 +31,7 @@ class Invocation:
         ZONE[0] = flags.tz
         self._place: contexts.Place | None = None
         self._wire: Wire | None = None
+        self._plain: Wire | None = None
         self._told_context = False
 
     # Where to
@@ -39,22 +40,39 @@ class Invocation:
     def place(self) -> contexts.Place:
         if self._place is None:
             self._place = contexts.place(self.flags)
+            if (
+                self.flags.color == "auto"
+                and self._place.color in ("always", "never")
+                and not os.environ.get("NO_COLOR")
+            ):
+                self.out.is_colored = self._place.color == "always"
         return self._place
 
     def use(self, place: contexts.Place) -> None:
         """Talks to this place from now on (`login`, before there is a context)."""
-        self._place, self._wire = place, None
+        self._place, self._wire, self._plain = place, None, None
 
     @property
     def wire(self) -> Wire:
+        """To the admin API."""
         if self._wire is None:
-            here = self.place
-            self._wire = Wire(here.url, here.token(), timeout_s=self.flags.timeout_s, ca=here.ca, proxy=here.proxy)
+            self._wire = self._to(self.place.admin_url or self.place.url, self.place.token())
         return self._wire
 
+    @property
+    def plain_wire(self) -> Wire:
+        """To what needs no admin token: /health, /metrics, /v1/models. The token stays at home."""
+        if self._plain is None:
+            self._plain = self._to(self.place.url, "")
+        return self._plain
+
+    def _to(self, url: str, token: str) -> Wire:
+        return Wire(url, token, timeout_s=self.flags.timeout_s, ca=self.place.ca, proxy=self.place.proxy)
+
     def close(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
+        for wire in (self._wire, self._plain):
+            if wire is not None:
+                wire.close()
 
     @property
     def project(self) -> str:
@@ -87,14 +105,14 @@ class Invocation:
         headers: Mapping[str, str | bytes] | None = None,
     ) -> Answer:
         """One call, sent again when nothing was answered and nothing can be done twice. Raises Fault."""
-        full = (
-            path if path.startswith("/") and path.split("/")[1] in ("v1", "health", "metrics", "admin") else API + path
-        )
+        is_plain = path.split("/")[1] in ("v1", "health", "metrics")
+        full = path if is_plain or path.startswith("/admin/") else API + path
+        wire = self.plain_wire if is_plain else self.wire
         tries = self.flags.retries + 1
         for number in range(1, tries + 1):
             began = time.monotonic()
             try:
-                answer = self.wire.send(method, full, query=query, body=body, headers=headers)
+                answer = wire.send(method, full, query=query, body=body, headers=headers)
             except GatewayError as error:
                 self._trace(method, full, str(error.status), began)
                 if number == tries or error.status != 503 or method == "PATCH":

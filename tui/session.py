@@ -42,7 +42,7 @@ def session_for(options: Options) -> Session:
     return Session(
         place.context,
         place.url,
-        lambda: Client(place.url, token, ca=place.ca, proxy=place.proxy),
+        lambda: Client(place.admin_url or place.url, token, ca=place.ca, proxy=place.proxy),
         "",
         place.readonly,
         place.guarded,

@@ -159,3 +159,22 @@ def test_a_folder_s_env_file_is_read_and_trusted_only_with_its_own_token(fake, m
     assert "a token of yours is not sent" in ran.err
     Path(".env").write_text(f"OPTYX_GATEWAY_URL={fake.url}\nOPTYX_ADMIN_TOKEN={TOKEN}\n")
     assert optyx("whoami").status == 0
+
+
+async def test_an_admin_api_with_a_listener_of_its_own(make_gateway, monkeypatch):
+    import asyncio
+
+    from gateway import credentials
+    from tests.conftest import free_port
+
+    port = free_port()
+    gateway = await make_gateway(ADMIN_PORT=str(port))
+    credentials.write(contexts.home(), gateway.url, await gateway.token("owner"), f"http://127.0.0.1:{port}")
+    for words in (
+        ("projects",),
+        ("status",),
+        ("doctor", "--only", "net,auth,stream"),
+        ("logs", "tail", "--for", "200ms"),
+    ):
+        ran = await asyncio.to_thread(optyx, *words)
+        assert ran.status == 0, ran.err + ran.out

@@ -84,11 +84,7 @@ def _certificate(plain: socket.socket, host: str, ca: str) -> Iterator[Finding]:
 
 
 def _health(run: Invocation, way: Way) -> Iterator[Finding]:
-    connection = run.wire.connection(4.0) if run.place.token_source else None
-    if connection is None:
-        from tui.wire import Wire
-
-        connection = Wire(run.place.url, "", timeout_s=4.0, ca=run.place.ca, proxy=run.place.proxy).connection(4.0)
+    connection = run.plain_wire.connection(4.0)
     try:
         began = time.time()
         connection.request("GET", urlsplit(run.place.url).path.rstrip("/") + "/health")

@@ -94,6 +94,12 @@ def tail(
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="End with status 9 at the first call that this filter matches.")
     ] = "",
+    sample: Annotated[
+        str,
+        typer.Option(
+            "--sample", help="auto: above 2,000 a second one in n, and every error; never: all. JSON is always all."
+        ),
+    ] = "auto",
     no_reconnect: Annotated[bool, typer.Option("--no-reconnect", help="End when the connection breaks.")] = False,
     follow: Annotated[bool, typer.Option("-f", help="As it is anyway.", hidden=True)] = True,
 ) -> None:
@@ -105,9 +111,11 @@ def tail(
         words, filter, project=run.project, key=key, model=model, provider=provider, tier=tier, status=status or ("4xx,5xx" * errors),
         min_ttft=min_ttft, min_total=min_total, min_cost=min_cost,
     )  # fmt: skip
+    if sample not in ("auto", "never"):
+        raise usage(f"--sample {sample}: it is auto or never")
     if form not in ("short", "long", "json"):
         raise usage(f"--format {form}: it is short, long or json")
-    shape = Form(form == "json" or run.flags.output in ("json", "ndjson"), form == "long", with_control)
+    shape = Form(form == "json" or run.flags.output in ("json", "ndjson"), form == "long", with_control, sample)
     following = Following(run, text, shape, most, how_long, until_match, fail_on, not no_reconnect)
     raise typer.Exit(following.run(lines, since))
 
