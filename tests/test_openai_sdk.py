@@ -90,6 +90,7 @@ EXCEPTIONS = [
     (418, 418, openai.APIStatusError),
     (422, 422, openai.UnprocessableEntityError),
     (401, 502, openai.InternalServerError),
+    (402, 502, openai.InternalServerError),
     (403, 502, openai.InternalServerError),
     (500, 502, openai.InternalServerError),
     (529, 502, openai.InternalServerError),

@@ -82,7 +82,7 @@ def from_status(
     """The one table of what a non-2xx status means. A redirect is never followed."""
     said = clean(message) if message else None
     detail = f"HTTP {status}"
-    if status in (401, 403):
+    if status in (401, 402, 403):  # 402: the operator's account is empty, which no caller can mend
         return Failure("credentials", detail, status, said)
     if status == 429:
         return Failure("rate_limited", detail, status, said, retry_after_s=retry_after_s(headers) or 1.0)

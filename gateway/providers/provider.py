@@ -21,7 +21,7 @@ FailureKind = Literal[
     "timeout",  # connect, first byte, idle, whole or total; `detail` says which
     "status",  # an HTTP status that is a failure of the target (408, 5xx)
     "rate_limited",  # 429; `retry_after_s` where the provider said so
-    "credentials",  # 401/403: our misconfiguration
+    "credentials",  # 401/402/403: our misconfiguration, or an account without money
     "truncated",  # the answer ended before it was complete
     "malformed",  # the answer can't be understood (not JSON, a redirect, an encoding we did not ask for, an error event)
     "refused",  # the provider's own 4xx about the request: goes to the caller, no other target is tried
