@@ -10,6 +10,7 @@ import asyncpg
 from gateway import ids
 from gateway.proxy.call import new_call_id
 from gateway.records import Final, Intent
+from gateway.store import books as store
 
 PRICE = 7
 
@@ -76,10 +77,13 @@ class Books:
 
 
 async def books(connection: asyncpg.Connection) -> Books:
-    """Asserts that rows, rollups, counters and budget windows say the same; what they say."""
+    """Asserts that rows, rollups, counters and budget windows say the same, by questions of its own and by the gateway's; what they say."""
     found = Books(await connection.fetchrow(SUMS))
     assert found.agree(), found
     assert await connection.fetch(WRONG_WINDOWS) == []
+    async with store.snapshot(connection) as seen:
+        checked = await store.run(connection, seen)
+    assert {check.name: check.examples for check in checked if check.findings} == {}
     return found
 
 
