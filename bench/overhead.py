@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -131,6 +132,13 @@ def other(text: str) -> Subject:
     return Subject(name, url.rstrip("/"), int(pid), more[0] if more else "none", more[1] if len(more) > 1 else None)
 
 
+def tls(stack: contextlib.ExitStack) -> Subject:
+    """A second gateway, whose provider speaks TLS."""
+    pem = rig.certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    gateway = stack.enter_context(rig.running(stack.enter_context(rig.upstream(pem)), trusted=pem))
+    return Subject("optyx, TLS", gateway.url, gateway.pid, gateway.key)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="CPU, throughput and latency per call, against direct and other gateways."
@@ -138,6 +146,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--other", type=other, action="append", default=[])
+    parser.add_argument("--tls", action="store_true", help="also with a provider that speaks TLS")
     parser.add_argument("--pause", action="store_true", help="print the mock's URL and wait for Enter before measuring")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -150,6 +159,7 @@ def main() -> None:
         subjects = [
             Subject("direct", mock, None, "none"),
             Subject("optyx", gateway.url, gateway.pid, gateway.key),
+            *([tls(stack)] if given.tls else []),
             *given.other,
         ]
         rows = compare(subjects, WHOLE + STREAMS, given.rounds, given.seconds)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
+import ipaddress
 import os
 import shutil
 import signal
@@ -21,6 +23,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from bench import processes
 from gateway import keyring
@@ -50,24 +56,55 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def certificate(folder: Path) -> Path:
+    """A key and a certificate of its own for 127.0.0.1, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "upstream.pem"
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(key.private_bytes(*plain) + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
 @contextlib.contextmanager
-def upstream() -> Iterator[str]:
-    """The mock provider, pinned beside the load; gives its base URL."""
-    process = subprocess.Popen([sys.executable, "-m", "bench.upstream"], stdout=subprocess.PIPE, text=True)
+def upstream(pem: Path | None = None) -> Iterator[str]:
+    """The mock provider, pinned beside the load, with TLS when it is given a certificate; gives its base URL."""
+    command = [sys.executable, "-m", "bench.upstream", *(["--certificate", str(pem)] if pem else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         processes.pin(process.pid, LOAD_CORE)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield f"http{'s' if pem else ''}://127.0.0.1:{port}/v1"
     finally:
         stop(process)
 
 
 @contextlib.contextmanager
 def running(
-    upstream_url: str, *, keys: int = 10_000, projects: int = 10, workers: int = 1, rules: bool = True, pin: bool = True
+    upstream_url: str,
+    *,
+    keys: int = 10_000,
+    projects: int = 10,
+    workers: int = 1,
+    rules: bool = True,
+    pin: bool = True,
+    trusted: Path | None = None,
 ) -> Iterator[Rig]:
-    """A seeded gateway on a free port. `rules`: rates, a budget and an allow-list on the measured key's project."""
+    """A seeded gateway on a free port. `rules`: rates, a budget and an allow-list on the measured key's project; `trusted`: the
+    certificate of the mock."""
     home = Path(tempfile.mkdtemp(prefix="optyx-bench-"))
     os.chmod(home, 0o755)
     postgres = EmbeddedPostgres(home / "postgres", tcp=True)
@@ -82,6 +119,7 @@ def running(
         "GATEWAY_PORT": str(port),
         "GATEWAY_WORKERS": str(workers),
         "LOG_LEVEL": "warning",
+        **({"SSL_CERT_FILE": str(trusted)} if trusted else {}),
     }
     optyx = [sys.executable, "-m", "tui.cli"]
     process = None

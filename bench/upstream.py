@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import ssl
 from typing import cast
 
 ANSWER = (
@@ -100,8 +101,17 @@ class Connection(asyncio.Protocol):
         self.loop.call_later(gap_s, self.pace, left - 1, gap_s)
 
 
-async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, backlog=4096)
+def tls(certificate: str | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+async def serve(port: int, certificate: str | None) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Connection, "127.0.0.1", port, backlog=4096, ssl=tls(certificate))
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -109,13 +119,14 @@ async def serve(port: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--port", type=int, default=0)
-    port = parser.parse_args().port
+    parser.add_argument("--certificate", help="a PEM file with key and certificate: TLS")
+    given = parser.parse_args()
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(port))
+        asyncio.run(serve(given.port, given.certificate))
     else:
-        uvloop.run(serve(port))
+        uvloop.run(serve(given.port, given.certificate))
 
 
 if __name__ == "__main__":
