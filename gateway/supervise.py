@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import logging
@@ -17,20 +16,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Literal
+from typing import IO
 from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import credentials, migrate
+from gateway import credentials
 from gateway.config import Config, environment
 from gateway.embedded import EmbeddedPostgres, PostgresError
-from gateway.sealing import key_of
+from gateway.prepared import Mode, Prepared
 from gateway.secret import Secret
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["demo", "up", "serve"]
 Say = Callable[[str], None]
 
 READY_TIMEOUT_S = 60.0
@@ -55,11 +53,9 @@ class Started(msgspec.Struct):
     """What `demo` and `up` tell the user."""
 
     url: str
-    is_first_start: bool
     admin_credentials: str
-    project_id: str | None = None
+    has_provider: bool
     project_key: str | None = None
-    has_provider: bool = True
 
 
 class Child:
@@ -122,24 +118,16 @@ class Supervisor:
     # bringing up
 
     def _prepare(self) -> Started:
-        started = Started(self.url, False, str(self.config.home / credentials.NAME))
+        names = ("OPENAI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL")
+        has_provider = any(self.config.environment.get(name) for name in names)
+        started = Started(self.url, str(self.config.home / credentials.NAME), has_provider)
         if self._database_url is None:
             if self.mode == "serve":
                 raise StartError(
                     "DATABASE_URL is not set. `optyx serve` needs a Postgres; `optyx up` brings its own.", 2
                 )
             self._database_url = self._start_postgres()
-        try:
-            if self.mode == "serve":
-                self._require_usable()
-            else:
-                applied = migrate.up(self._database_url)
-                if applied:
-                    self.say(f"The database is migrated ({len(applied)} steps).")
-                key_of(self.config.home, self.config.secret_key, may_create=True)
-                started = asyncio.run(self._seed(started, self._database_url))
-        except migrate.MigrateError as error:
-            raise StartError(str(error)) from None
+        started.project_key = self._make_ready().project_key
         if self.mode == "demo":
             self._start_helper()
         return started
@@ -158,79 +146,24 @@ class Supervisor:
                 f"OPTYX_HOME {self.config.home} can't be used: {error.strerror}. Set OPTYX_HOME to a folder of yours."
             ) from None
 
-    def _require_usable(self) -> None:
-        """A database that is away is no reason not to start: workers begin with the last known configuration, and find it when it is back.
-        One that answers must be as this version needs it."""
-        try:
-            self._require_schema()
-        except migrate.DatabaseAway as away:
-            self.say(
-                f"{away}\nStarting with the last known configuration; everything else works as soon as Postgres is back."
-            )
-        else:
-            asyncio.run(self._require_administrator())
+    def _make_ready(self) -> Prepared:
+        """Migrates and seeds, or looks whether that is done. Raises StartError with what keeps the gateway from starting."""
+        command = [sys.executable, "-m", "gateway", "prepare", self.mode, "--gateway-url", self.url]
+        done = subprocess.run(
+            command, env=self._environment(), stdout=subprocess.PIPE, check=False, start_new_session=True
+        )
+        if done.returncode != 0:
+            raise StartError("The database could not be made ready; see the lines above.")
+        prepared = msgspec.json.decode(done.stdout, type=Prepared)
+        for note in prepared.notes:
+            self.say(note)
+        if prepared.problem is not None:
+            raise StartError(prepared.problem)
+        return prepared
 
-    def _require_schema(self) -> None:
+    def _environment(self) -> dict[str, str]:
         assert self._database_url is not None
-        missing = migrate.missing(self._database_url)
-        if missing:
-            raise StartError(
-                f"The database's schema is older than this version needs ({missing[0]} is missing). Run: optyx migrate up"
-            )
-
-    async def _require_administrator(self) -> None:
-        """A gateway that nobody may administer is a mistake, and one that anybody may is worse: neither starts."""
-        from gateway.store import tokens
-        from gateway.store.pool import connect
-
-        assert self._database_url is not None
-        connection = await connect(self._database_url, "start")
-        try:
-            if not await tokens.exists_owner(connection):
-                raise StartError(
-                    "The database has no admin token of an owner, so nobody could administer this gateway. Run: optyx seed"
-                    " (it makes the first one and writes credentials.json), or start once with: optyx up"
-                )
-        finally:
-            await connection.close()
-
-    async def _seed(self, started: Started, url: Secret) -> Started:
-        from gateway import seed
-        from gateway.store.pool import connect
-
-        connection = await connect(url, "seed")
-        try:
-            seeded = await seed.seed(connection)
-            token = await seed.first_admin_token(connection, seeded.user_id)
-            if token is not None:
-                started.is_first_start = True
-            else:
-                token = await self._known_or_new_token(connection, seeded.user_id)
-            if token is not None:
-                own = self.config.admin_port
-                admin_url = credentials.url_of(self.config.admin_host, own) if own is not None else None
-                credentials.write(self.config.home, self.url, token, admin_url)
-            started.project_id = seeded.project_id
-            if self.mode == "demo":
-                started.project_key = await seed.first_project_key(connection, seeded.project_id)
-            names = ("OPENAI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL")
-            started.has_provider = any(self.config.environment.get(name) for name in names)
-        finally:
-            await connection.close()
-        return started
-
-    async def _known_or_new_token(self, connection: object, user_id: str) -> str | None:
-        """The token of credentials.json while it works; a new one when the file is gone (the database then is ours and at hand)."""
-        from gateway import seed
-
-        try:
-            found = credentials.read(self.config.home)
-        except ValueError as error:
-            log.warning("%s; it is written anew", error)
-            found = None
-        if found is not None and await seed.is_admin_token(connection, found["admin_token"]):
-            return found["admin_token"]
-        return await seed.admin_token(connection, user_id, f"first administrator on {socket.gethostname()}")
+        return {**environment(), "DATABASE_URL": self._database_url.reveal(), "OPTYX_HOME": str(self.config.home)}
 
     def _start_helper(self) -> None:
         """The sandbox, or the local model: a provider on loopback that prints its port when it is ready. One that ended starts again on
@@ -253,9 +186,9 @@ class Supervisor:
         command = [sys.executable, "-m", "gateway", "worker", "--ready-fd", str(write), "--parent-fd", str(lifeline)]
         if self._sandbox_url is not None:
             command += ["--sandbox-url", self._sandbox_url]
-        assert self._database_url is not None
-        env = {**environment(), "DATABASE_URL": self._database_url.reveal(), "OPTYX_HOME": str(self.config.home)}
-        child.process = subprocess.Popen(command, env=env, pass_fds=(write, lifeline), start_new_session=True)
+        child.process = subprocess.Popen(
+            command, env=self._environment(), pass_fds=(write, lifeline), start_new_session=True
+        )
         os.close(write)
         child.started_at = time.monotonic()
         child.start_again_at = None
