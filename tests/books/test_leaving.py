@@ -249,7 +249,7 @@ async def test_a_stalled_reader_holds_upstream_back_and_costs_us_little(gateway)
         await asyncio.sleep(0.3)
     assert sent < 12 << 20
     (caller,) = gateway.worker.callers
-    transport = caller._request._protocol.transport
+    transport = caller._connection.transport
     assert caller.is_paused
     assert transport.get_write_buffer_size() <= 256 << 10
     client.leave(True)
