@@ -7,7 +7,6 @@ import time
 
 import aiohttp
 import asyncpg
-import pytest
 
 from gateway.admin import follower as queue
 from gateway.admin.follower import Event, Follower
@@ -213,11 +212,11 @@ async def test_a_restored_database_is_told_as_a_gap(gateway):
         assert listener.ids == ["req_now"]
 
 
-@pytest.mark.parametrize("query", ["?filter=stauts:1", "?filter=/a(/", "?after=nonsense", "?sample=yes", "?limit=1"])
-async def test_a_bad_tail_is_refused_before_it_begins(gateway, query):
-    answered = await gateway.admin("GET", f"/logs/tail{query}")
-    assert answered.status in (400, 422)
-    assert answered.headers["content-type"] == "application/json"
+async def test_a_bad_tail_is_refused_before_it_begins(gateway):
+    for query in ["?filter=stauts:1", "?filter=/a(/", "?after=nonsense", "?sample=yes", "?limit=1"]:
+        answered = await gateway.admin("GET", f"/logs/tail{query}")
+        assert answered.status in (400, 422), query
+        assert answered.headers["content-type"] == "application/json"
 
 
 async def test_a_client_that_stops_reading_is_told_what_it_missed(gateway, monkeypatch):
