@@ -33,6 +33,14 @@ LARGEST_BODY = 1 << 20
 BODY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 IN_FORCE_S = 0.5
+UNIQUE = {
+    "projects_org_id_slug_key": "slug",
+    "providers_name_key": "name",
+    "models_pkey": "id",
+    "prices_provider_id_model_id_effective_from_key": "effective_from",
+    "users_email_key": "email",
+}
+"""The field behind each constraint that a caller can run into."""
 OF_FORMS = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded")
 """What a page of another origin may send without asking: refused even with an empty body."""
 
@@ -80,8 +88,9 @@ async def answer(desk: Desk, guesses: Guesses, route: Route, request: web.Reques
         response = await _serve(desk, guesses, route, request, request_id)
     except errors.Refusal as refusal:
         response = error_response(refusal)
-    except asyncpg.UniqueViolationError:
-        response = error_response(errors.Conflict("Something of that name exists already."))
+    except asyncpg.UniqueViolationError as taken:
+        field = UNIQUE.get(taken.constraint_name or "")
+        response = error_response(errors.Conflict(f"There is one with this {field or 'name'} already.", param=field))
     except asyncpg.ForeignKeyViolationError:
         response = error_response(errors.Conflict("Other things still refer to it, or it refers to what is gone."))
     except asyncpg.DataError:

@@ -14,7 +14,7 @@ from gateway.admin import audit
 from gateway.admin import schema as s
 from gateway.admin.allowing import require_known_models
 from gateway.admin.decode import refuse
-from gateway.admin.desk import Ask, Nothing
+from gateway.admin.desk import Ask, Nothing, Reply, moment
 from gateway.admin.finding import key_of, project_of
 from gateway.admin.gauges import tightest
 from gateway.admin.paging import decode_cursor, page
@@ -58,8 +58,9 @@ async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKe
     return await _with_text(ask, key_id, minted.text, audit_id)
 
 
-async def get(ask: Ask[Nothing, Nothing]) -> s.Key:
-    return (await _told(ask, [await key_of(ask)], s.Key))[0]
+async def get(ask: Ask[Nothing, Nothing]) -> Reply:
+    row = await key_of(ask)
+    return Reply((await _told(ask, [row], s.Key))[0], version=moment(row.updated_at))
 
 
 async def whois(ask: Ask[Nothing, Nothing]) -> s.Key:
@@ -73,6 +74,7 @@ async def whois(ask: Ask[Nothing, Nothing]) -> s.Key:
 
 async def update(ask: Ask[a.KeyChange, Nothing]) -> s.SavedKey:
     row, body = await key_of(ask, lock=True), ask.body
+    ask.require_match(moment(row.updated_at))
     _require_alive(row)
     name = row.name if body.name is UNSET else body.name
     allowed = row.allowed_models if body.allowed_models is UNSET else body.allowed_models

@@ -13,7 +13,7 @@ from gateway.admin import asked as a
 from gateway.admin import audit
 from gateway.admin import schema as s
 from gateway.admin.decode import refuse
-from gateway.admin.desk import Ask, Nothing
+from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.paging import decode_cursor, page
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso, read
@@ -38,8 +38,9 @@ async def list_models(ask: Ask[Nothing, a.ModelsQuery]) -> s.Page[s.Model]:
     return s.Page(data=[_told(row, s.Model) for row in listed.data], next=listed.next)
 
 
-async def get(ask: Ask[Nothing, Nothing]) -> s.Model:
-    return _told(await _model_of(ask), s.Model)
+async def get(ask: Ask[Nothing, Nothing]) -> Reply:
+    row = await _model_of(ask)
+    return Reply(_told(row, s.Model), version=row.version)
 
 
 async def create(ask: Ask[a.NewModel, Nothing]) -> s.SavedModel:
@@ -64,6 +65,7 @@ async def update(ask: Ask[a.ModelChange, Nothing]) -> s.SavedModel:
     row = await _model_of(ask)
     await store.lock(ask.db, row)
     row = await _model_of(ask)
+    ask.require_match(row.version)
     given = {name: value for name in ask.body.__struct_fields__ if (value := getattr(ask.body, name)) is not UNSET}
     after = msgspec.structs.replace(row, **given)
     await store.update(ask.db, after)

@@ -12,7 +12,7 @@ from gateway import ids
 from gateway.admin import asked as a
 from gateway.admin import audit, keys
 from gateway.admin import schema as s
-from gateway.admin.desk import Ask, Nothing
+from gateway.admin.desk import Ask, Nothing, Reply, moment
 from gateway.admin.finding import org_of, project_of
 from gateway.admin.gauges import tightest
 from gateway.admin.paging import decode_cursor, page
@@ -54,12 +54,14 @@ async def create(ask: Ask[a.NewProject, Nothing]) -> s.NewProject:
     return made
 
 
-async def get(ask: Ask[Nothing, Nothing]) -> s.Project:
-    return (await _told(ask, [await project_of(ask)], s.Project))[0]
+async def get(ask: Ask[Nothing, Nothing]) -> Reply:
+    row = await project_of(ask)
+    return Reply((await _told(ask, [row], s.Project))[0], version=moment(row.updated_at))
 
 
 async def update(ask: Ask[a.ProjectChange, Nothing]) -> s.SavedProject:
     row = await project_of(ask, lock=True)
+    ask.require_match(moment(row.updated_at))
     name = row.name if ask.body.name is UNSET else ask.body.name
     slug = row.slug if ask.body.slug is UNSET else ask.body.slug
     await store.update(ask.db, row.id, name, slug)

@@ -15,7 +15,7 @@ from gateway.admin import asked as a
 from gateway.admin import audit
 from gateway.admin import schema as s
 from gateway.admin.decode import refuse
-from gateway.admin.desk import Ask, Nothing
+from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.guard import require_role
 from gateway.admin.provider_state import effect, states
 from gateway.errors import Conflict, NotFound
@@ -31,8 +31,9 @@ async def list_providers(ask: Ask[Nothing, Nothing]) -> s.Page[s.Provider]:
     return s.Page(data=await _told(ask, await store.all_of(ask.db), s.Provider))
 
 
-async def get(ask: Ask[Nothing, Nothing]) -> s.Provider:
-    return (await _told(ask, [await provider_of(ask)], s.Provider))[0]
+async def get(ask: Ask[Nothing, Nothing]) -> Reply:
+    row = await provider_of(ask)
+    return Reply((await _told(ask, [row], s.Provider))[0], version=row.version)
 
 
 async def create(ask: Ask[a.NewProvider, Nothing]) -> s.SavedProvider:
@@ -62,6 +63,7 @@ async def update(ask: Ask[a.ProviderChange, Nothing]) -> s.SavedProvider:
         require_role(ask.who, "owner")
     await store.lock(ask.db, ask.path["id"])
     row = await provider_of(ask)
+    ask.require_match(row.version)
     if not given:
         return await _saved(ask, row.id, None)
     after = _changed(row, body)

@@ -32,7 +32,7 @@ async def test_slugs_follow_from_names_and_stay_unique(gateway):
     slugs = [(await gateway.admin("POST", "/projects", {"name": "Same"})).json["slug"] for _ in range(3)]
     assert slugs == ["same", "same-2", "same-3"]
     taken = await gateway.admin("POST", "/projects", {"name": "Other", "slug": "same"})
-    assert (taken.status, taken.code) == (409, "conflict")
+    assert (taken.status, taken.code, taken.json["error"]["param"]) == (409, "conflict", "slug")
     assert (await gateway.admin("POST", "/projects", {"name": "✱✱"})).json["slug"] == "project"
 
 

@@ -133,6 +133,23 @@ async def test_no_way_of_writing_a_path_or_a_host_gets_around_the_guard(gateway)
         assert b"the owner" not in answer
 
 
+async def test_whatever_is_patched_has_an_etag_that_guards_it(gateway):
+    key = (await gateway.admin("GET", "/projects/default/keys")).json["data"][0]["id"]
+    for path, body in (
+        ("/projects/default", {"name": "x"}),
+        (f"/keys/{key}", {"name": "x"}),
+        ("/providers/openai", {"position": 5}),
+        ("/models/gpt-6-luna", {"max_output_tokens": 5}),
+        ("/projects/default/settings", {"capture": True}),
+        ("/settings", {"log_retention_days": 5}),
+    ):
+        first = (await gateway.admin("GET", path)).headers["etag"]
+        assert (await gateway.admin("PATCH", path, body, headers={"If-Match": first})).status == 200, path
+        late = await gateway.admin("PATCH", path, body, headers={"If-Match": first})
+        assert (late.status, late.code) == (412, "precondition_failed"), path
+        assert late.headers["etag"] == (await gateway.admin("GET", path)).headers["etag"] != first
+
+
 async def test_a_made_up_cursor_is_the_caller_s_mistake(gateway):
     for place in ([2**70], ["x"], [1, 2], {"a": 1}, [None]):
         cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
