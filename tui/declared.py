@@ -1,4 +1,4 @@
-"""A gateway as one document: providers, tiers, orgs and projects with their settings and limits; read from a file, or from the gateway.
+"""A gateway as one document: its settings, providers, tiers, orgs and projects with their settings and limits; read from a file, or from the gateway.
 
 Both are brought to one shape, so that equal things are equal. A file may leave anything out: what it doesn't name stays as it is.
 Keys are never in it: their secrets can't be, and one that nobody holds is of no use.
@@ -13,11 +13,11 @@ from typing import Any
 
 from tui.faults import Fault, usage
 from tui.invocation import Invocation, path_of
-from tui.setting_values import NAMES, targets_of
+from tui.setting_values import NAMES, UPKEEP, targets_of
 
 Document = dict[str, Any]
 
-SECTIONS = ("providers", "tiers", "orgs", "projects")
+SECTIONS = ("settings", "providers", "tiers", "orgs", "projects")
 PROVIDER = (
     "kind",
     "base_url",
@@ -58,6 +58,11 @@ def shaped(found: Any, name: str) -> Document:
     made: Document = {}
     for section in SECTIONS:
         if section in found:
+            if section == "settings":
+                if not isinstance(found[section], dict):
+                    raise _bad(f"{name}: {section}", "must be names with values")
+                made[section] = dict(found[section])
+                continue
             shape = {"providers": _provider, "tiers": targets, "orgs": _org, "projects": _project}[section]
             entries = found[section] or {}
             if not isinstance(entries, dict):
@@ -174,6 +179,8 @@ def _amount(value: Decimal) -> str:
 def read_gateway(run: Invocation, sections: set[str]) -> Document:
     """Those sections in the one shape, whole."""
     made: Document = {}
+    if "settings" in sections:
+        made["settings"] = {name: value for name, value in run.get("/settings").items() if name not in UPKEEP}
     if "providers" in sections:
         made["providers"] = {
             one["name"]: _provider_told(one) for one in run.get("/providers")["data"] if not one.get("is_sandbox")
@@ -247,6 +254,8 @@ def short(document: Document) -> Document:
 
 
 def _short_entry(section: str, one: Any) -> Any:
+    if section == "settings":
+        return one
     if section == "tiers":
         return _short_targets(one)
     made = dict(one)

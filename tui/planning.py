@@ -38,6 +38,10 @@ class Change:
 def changes(wanted: Document, there: Document, prune: bool) -> list[Change]:
     """In the order in which they can be done."""
     made = []
+    differences = _different(wanted.get("settings", {}), there.get("settings", {}))
+    if differences:
+        body = {one["field"]: one["after"] for one in differences}
+        made.append(Change("update", "settings", "gateway", differences, [Request("PATCH", "/settings", body)]))
     for section in ORDER:
         for name, one in wanted.get(section, {}).items():
             before = there.get(section, {}).get(name)

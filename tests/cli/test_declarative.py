@@ -11,6 +11,7 @@ import yaml
 from tests.cli.line import optyx
 
 FILE = """
+settings: {log_retention_days: 30}
 projects:
   acme:
     name: Acme
@@ -19,7 +20,7 @@ projects:
   default:
     settings: {timezone: Europe/Berlin}
 """
-SECTIONS = ("orgs", "projects")
+SECTIONS = ("settings", "orgs", "projects")
 
 
 async def test_an_export_plans_to_nothing(live, tmp_path):
@@ -43,6 +44,7 @@ async def test_what_is_applied_is_there_and_applied_twice_changes_nothing(live, 
     assert (await live("plan", "-f", str(file))).out == planned.out
     applied = await live("apply", "-f", str(file), "--yes")
     assert applied.status == 0, applied.err
+    assert (await live("settings", "gateway", "-o", "json")).json["log_retention_days"] == 30
     settings = (await live("settings", "get", "-p", "acme", "-o", "json")).json
     assert (settings["failover"], settings["allowed_models"]) == (False, ["gpt-*"])
     limits = (await live("limits", "get", "-p", "acme", "-o", "json")).json

@@ -16,6 +16,7 @@ import pytest
 
 from tests.cli.line import Ran, optyx, process
 from tests.conftest import free_port
+from tests.upstream import whole
 from tui import contexts
 from tui.checks import local
 
@@ -183,6 +184,14 @@ def test_a_gateway_whose_providers_have_no_credential(fake):
     for provider in fake.providers:
         provider.credential_state = "missing"
     assert "No provider key" in found(doctor("gateway"))["providers"]["what"]
+
+
+async def test_a_tier_without_a_target_is_the_only_finding(live, gateway):
+    await live("providers", "disable", "google", "--yes")
+    gateway.upstream.enqueue(whole({"object": "list", "data": []}))
+    problems = found(await live("doctor", "--only", "gateway", "-o", "json"))
+    assert set(problems) == {"tier embedding"}
+    assert "optyx tiers set embedding" in problems["tier embedding"]["fix"]
 
 
 def test_a_clock_that_is_an_hour_off(fake, monkeypatch):

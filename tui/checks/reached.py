@@ -203,6 +203,8 @@ def gateway(run: Invocation, way: Way) -> Iterator[Finding]:
     yield from _ready(run)
     yield from _providers(run)
     yield from _models(run)
+    yield from _tiers(run)
+    yield from _usage(run)
 
 
 def _ready(run: Invocation) -> Iterator[Finding]:
@@ -309,3 +311,46 @@ def _models(run: Invocation) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield ok("gateway", "prices", "Every enabled model has a price.")
+
+
+def _tiers(run: Invocation) -> Iterator[Finding]:
+    """A tier whose targets are all out answers nobody."""
+    try:
+        out = {
+            one["name"]
+            for one in run.get("/providers")["data"]
+            if not one["enabled"] or one.get("credential_state") in UNABLE
+        }
+        tiers = run.get("/tiers")["data"]
+    except Fault as fault:
+        yield skipped("gateway", "tiers", f"Tiers can't be listed: {fault.message}")
+        return
+    dead = [one["name"] for one in tiers if all(target["provider"] in out for target in one["targets"])]
+    for name in dead:
+        targets = (
+            ", ".join(sorted({target["provider"] for one in tiers if one["name"] == name for target in one["targets"]}))
+            or "none"
+        )
+        yield problem(
+            "gateway", f"tier {name}", f"No target of the tier {name} can be called (providers: {targets}).", "Its calls get 503.",
+            f"Give one of them a credential, or: optyx tiers set {name} PROVIDER/MODEL",
+        )  # fmt: skip
+    if not dead:
+        yield ok("gateway", "tiers", "Every tier has a target that can be called.")
+
+
+def _usage(run: Invocation) -> Iterator[Finding]:
+    """The days of a week must add up to the week."""
+    try:
+        told = run.get("/usage", group_by="day", since="7d")
+    except Fault as fault:
+        yield skipped("gateway", "usage", f"Usage can't be asked for: {fault.message}")
+        return
+    days, total = sum(one["cost_nusd"] for one in told["data"]), told["total"]["cost_nusd"]
+    if days == total:
+        yield ok("gateway", "usage", f"The last days add up to their total; days begin in {told.get('timezone')}.")
+    else:
+        yield problem(
+            "gateway", "usage", f"The last days don't add up: {days} against {total} nano-USD.", "Reports and bills disagree.",
+            "optyx audit says which sums are wrong",
+        )  # fmt: skip
