@@ -19,7 +19,7 @@
     │                          budget_unavailable · overloaded · draining · database_unavailable (admin)
     ├─ UpstreamTimeout 504     upstream_timeout
     ├─ Refusal 505             http_version_not_supported
-    └─ UpstreamRefused         a provider's own 4xx about the request: its status and message in our shape
+    └─ UpstreamRefused 4xx     upstream_refused (a provider's own 4xx about the request: its status, its words, its code where it has one)
 
 Raised by steps, rendered once by `render`. Making one does nothing else: no log, no metric.
 """
@@ -139,7 +139,7 @@ class UpstreamTimeout(Refusal):
 class UpstreamRefused(Refusal):
     """The provider's own word about the request: `status`, `message`, `type`, `param` and `code` are the provider's."""
 
-    status, type, code = 400, "invalid_request_error", "invalid_request"
+    status, type, code = 400, "invalid_request_error", "upstream_refused"
 
 
 def body(error: Refusal) -> bytes:

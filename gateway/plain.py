@@ -180,7 +180,8 @@ def _open_to_origins(plane: Plane, request: web.Request, response: web.StreamRes
 
 
 def _preflight(plane: Plane, request: web.Request) -> web.Response:
-    response = web.Response(status=204, headers={"Vary": "Origin"})
+    response = web.Response(status=204, headers={"Server": "optyx", "Vary": "Origin"})
+    response.headers["x-request-id"] = ids.of_request(request.headers.get("x-request-id"))
     origin = request.headers.get("Origin")
     if origin in plane.cors_origins:
         response.headers["Access-Control-Allow-Origin"] = origin

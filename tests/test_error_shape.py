@@ -20,6 +20,7 @@ MESSAGE_NAMES_NO = re.compile(
 )
 STATUS = {
     "invalid_json": 400, "invalid_request": 400, "unsupported_parameter": 400, "duplicate_key": 400, "max_cost_exceeded": 400,
+    "upstream_refused": 400,
     "invalid_api_key": 401, "invalid_admin_token": 401, "model_not_allowed": 403, "forbidden": 403, "model_not_found": 404, "not_found": 404,
     "method_not_allowed": 405, "request_timeout": 408, "idempotency_in_progress": 409, "conflict": 409, "precondition_failed": 412,
     "request_too_large": 413, "unsupported_media_type": 415, "unsupported_encoding": 415, "idempotency_mismatch": 422,
@@ -63,7 +64,9 @@ def codes_in_code() -> set[str]:
                 else ""
             )
             if name in kinds:
-                found |= {k.value.value for k in node.keywords if k.arg == "code" and isinstance(k.value, ast.Constant)}
+                given = [k.value for k in node.keywords if k.arg == "code"]
+                parts = [part for value in given for part in ast.walk(value) if isinstance(part, ast.Constant)]
+                found |= {part.value for part in parts if isinstance(part.value, str)}
     return found
 
 
@@ -254,6 +257,14 @@ async def providers(walk: Walk, gateway) -> None:
         answered = await gateway.chat(model="gpt-6-luna")
     walk.meet("upstream_unavailable", await gateway.chat(model="gpt-6-luna"))
     rested()
+    gateway.upstream.by_model["gpt-6-luna"] = failing(400, "Bad words: sk-abcdefghijkl \x1b[2J.")
+    answered = await gateway.chat(model="gpt-6-luna")
+    walk.meet("upstream_refused", answered)
+    assert answered.json["error"]["message"] == "Bad words: [redacted]  [2J."
+    gateway.upstream.by_model["gpt-6-luna"] = whole(
+        {"detail": [{"loc": ["body", "n"], "msg": "must be small"}, {"msg": "no"}]}, 422
+    )
+    assert (await gateway.chat(model="gpt-6-luna")).json["error"]["message"] == "body.n: must be small; no"
     for status in (400, 404, 405, 409, 410, 413, 418, 422, 451):
         gateway.upstream.by_model["gpt-6-luna"] = failing(
             status, "That is odd.", code="its_own", type="its_type", param="p"

@@ -329,14 +329,28 @@ def error_parts(body: bytes) -> tuple[str | None, str | None, str | None, str | 
     if not isinstance(error, dict):
         return None, None, None, None
     message, kind, code, param = (error.get(name) for name in ("message", "type", "code", "param"))
-    detail = document.get("detail")
-    if message is None and isinstance(detail, str):
-        message = detail
+    if message is None:
+        message = _detail(document.get("detail"))
     return (
         message if isinstance(message, str) else None,
         kind if isinstance(kind, str) else None,
         str(code) if isinstance(code, str | int) else None,
         param if isinstance(param, str) else None,
+    )
+
+
+def _detail(detail: Any) -> str | None:
+    """FastAPI's servers say `detail`: a text, or a list of what is wrong where."""
+    if not isinstance(detail, list):
+        return detail if isinstance(detail, str) else None
+    wrong = [item for item in detail if isinstance(item, dict) and isinstance(item.get("msg"), str)]
+    places = [item["loc"] if isinstance(item.get("loc"), list) else [] for item in wrong]
+    return (
+        "; ".join(
+            ": ".join([*(".".join(map(str, place)),) * bool(place), item["msg"]])
+            for item, place in zip(wrong, places, strict=True)
+        )
+        or None
     )
 
 

@@ -245,7 +245,7 @@ def _refused(failure: Failure) -> errors.UpstreamRefused:
         failure.message or failure.detail,
         status=failure.status or 400,
         type=failure.type or "invalid_request_error",
-        code=failure.code or "upstream_refused",
+        code=failure.code,
         param=failure.param,
     )
 

@@ -386,7 +386,8 @@ async def test_cors_opens_health_and_v1_to_the_origins_named_with_errors_and_pre
                 "Access-Control-Request-Headers": "authorization, x-optyx-tier",
             }
             status, headers, body = await request(gateway, "OPTIONS", path, headers=asks)
-            assert (status, body, headers["Vary"]) == (204, b"", "Origin")
+            assert (status, body, headers["Vary"], headers["Server"]) == (204, b"", "Origin", "optyx")
+            assert headers["x-request-id"].startswith("req_")
             assert headers.get("Access-Control-Allow-Origin") == (origin if is_ours else None)
             assert ("x-optyx-tier" in headers.get("Access-Control-Allow-Headers", "")) == is_ours
             assert ("POST" in headers.get("Access-Control-Allow-Methods", "")) == is_ours
