@@ -148,8 +148,9 @@ def test_ascii_and_accessible_output(fake):
 
 
 def test_the_same_bytes_in_a_pipe_and_on_a_terminal(fake):
-    piped = process("projects", "list")
-    shown = pty_process("projects", "list", "--color", "never")
+    stopped = {"OPTYX_NOW": "2026-11-24T12:00:00Z"}  # "2 h ago" is the same in both
+    piped = process("projects", "list", env=stopped)
+    shown = pty_process("projects", "list", "--color", "never", env=stopped)
     assert shown.out == piped.out
     colored = pty_process("projects", "list")
     assert "\x1b[" in colored.out
