@@ -39,7 +39,7 @@ PLANTED = {
     "a worker that is stuck": (STUCK_WORKER, {"intent_without_row"}),
     "a sum of an hour": ("UPDATE usage_hourly SET prompt_tokens = prompt_tokens + 1", {"usage_hourly"}),
     "a sum of a key": ("UPDATE key_usage SET cost_nusd = cost_nusd + 1", {"key_usage"}),
-    "a budget": ("UPDATE budget_windows SET spent_nusd = spent_nusd - 1", {"budget_windows"}),
+    "a budget": ("UPDATE budget_windows SET spent_nusd = spent_nusd - 1", {"budget_windows", "older_budget_windows"}),
     "a negative hold": (SHARE.format(worker="wrk_old", amount=-1, left="-1 hour"), {"negative"}),
     "a dead worker's share": (SHARE.format(worker="wrk_dead", amount=7, left="1 hour"), {"dead_shares"}),
     "an entry of the audit": ("UPDATE audit_log SET actor = 'somebody else'", {"audit_chain"}),

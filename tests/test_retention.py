@@ -50,6 +50,8 @@ async def test_sums_stay_when_rows_go_and_the_books_still_agree(gateway):
     assert [await gateway.db.fetchrow(sums), await gateway.db.fetch("SELECT * FROM key_usage")] == before
     assert await gateway.db.fetch("SELECT budget_id, subject, spent_nusd FROM budget_windows ORDER BY 1, 2") == windows
     assert await wrong(gateway) == set()
+    await gateway.db.execute("UPDATE budget_windows SET spent_nusd = spent_nusd + 1 WHERE budget_id = 'btotal'")
+    assert {check for check, _, _ in await wrong(gateway)} == {"older_budget_windows"}
 
 
 async def test_what_else_grows_is_tidied_up(connection):

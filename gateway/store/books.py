@@ -138,6 +138,41 @@ LIMIT $2
 """
 """Windows begin and end at quarters of an hour in every time zone there is."""
 
+OLDER_BUDGETS_AGAINST_ROLLUP = """
+WITH windows AS MATERIALIZED (
+    SELECT b.id, b.scope, b.subject AS owner, b.model, b.tier, w.subject, w.window_start, w.window_end, w.spent_nusd
+    FROM budget_windows w
+    JOIN budgets b ON b.id = w.budget_id
+    WHERE w.window_start < $1 AND b.scope <> 'user'
+        AND date_trunc('hour', w.window_start) = w.window_start AND date_trunc('hour', w.window_end) = w.window_end
+), spent AS MATERIALIZED (
+    SELECT org_id, project_id, key_id, model, tier, hour, sum(cost_nusd) AS cost_nusd
+    FROM usage_hourly
+    WHERE cost_nusd <> 0 AND hour >= (SELECT min(window_start) FROM windows)
+    GROUP BY 1, 2, 3, 4, 5, 6
+), owned AS (
+    SELECT 'org' AS scope, org_id AS owner, model, tier, hour, cost_nusd FROM spent
+    UNION ALL
+    SELECT 'project', project_id, model, tier, hour, cost_nusd FROM spent
+    UNION ALL
+    SELECT 'key', key_id, model, tier, hour, cost_nusd FROM spent
+), summed AS (
+    SELECT w.id, w.subject, w.window_start, sum(o.cost_nusd) AS cost_nusd
+    FROM windows w
+    JOIN owned o ON o.scope = w.scope AND o.owner = w.owner AND o.hour >= w.window_start AND o.hour < w.window_end
+        AND (w.model = '' OR w.model = o.model) AND (w.tier = '' OR w.tier = o.tier)
+    GROUP BY 1, 2, 3
+)
+SELECT concat_ws(' ', w.id, w.subject, w.window_start) AS what,
+    format('usage_hourly: %s nUSD; budget_windows: %s nUSD', coalesce(s.cost_nusd, 0), w.spent_nusd) AS found, count(*) OVER () AS findings
+FROM windows w
+LEFT JOIN summed s ON s.id = w.id AND s.subject = w.subject AND s.window_start = w.window_start
+WHERE w.spent_nusd <> coalesce(s.cost_nusd, 0)
+ORDER BY w.id, w.subject, w.window_start
+LIMIT $2
+"""
+"""Windows that began before the oldest row: `total` after some months. End users are not in the hourly sums."""
+
 NEGATIVES = """
 SELECT what, found, count(*) OVER () AS findings FROM (
     SELECT concat_ws(' ', 'share', budget_id, subject, worker_id) AS what, format('%s nUSD', amount_nusd) AS found
@@ -186,6 +221,11 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("usage_hourly", "The hourly sums are what the rows add up to.", ROLLUP_AGAINST_ROWS),
     ("key_usage", "The sums of keys are what the hourly sums add up to.", KEYS_AGAINST_ROLLUP),
     ("budget_windows", "What budgets have spent is what the rows add up to.", BUDGETS_AGAINST_ROWS),
+    (
+        "older_budget_windows",
+        "Budgets that began before the oldest row have spent what the hourly sums add up to.",
+        OLDER_BUDGETS_AGAINST_ROLLUP,
+    ),
     ("negative", "No hold, share, sum or cost is negative.", NEGATIVES),
     ("dead_shares", "No dead worker holds a share of a budget.", SHARES_OF_DEAD),
     ("billing_entries", "The entries of a closed month are what it was closed at.", ENTRIES_AGAINST_PERIODS),
