@@ -6,10 +6,13 @@ Computed at most once a second on a worker, whoever asks: everybody who asks mea
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import msgspec
 
 from gateway.admin import attention
@@ -19,6 +22,8 @@ from gateway.admin.gauges import tightest
 from gateway.admin.provider_state import SLOW_FACTOR, SLOW_MS, states
 from gateway.admin.shared import Shared
 from gateway.admin.usage import zone_of
+from gateway.catalog import Scope
+from gateway.errors import Unavailable
 from gateway.instants import iso
 from gateway.store import attention as heartbeats
 from gateway.store import glance, log_search, providers, usage
@@ -32,6 +37,7 @@ LONGEST_S = 10.0
 TOP = 10
 LATEST = 8
 FAILING = 0.5
+BY: tuple[usage.By, ...] = ("project", "key", "model")
 ERRORS = Filter((Condition((Term("status", ">=", 400),)),))
 
 
@@ -48,9 +54,21 @@ async def needs(ask: Ask[Nothing, Nothing]) -> s.Page[s.Attention]:
     return s.Page(data=await _attention(ask.desk))
 
 
+@contextlib.asynccontextmanager
+async def _looking(desk: Desk) -> AsyncIterator[Connection]:
+    """One snapshot of nothing but reading, cut off when it takes too long."""
+    try:
+        async with desk.pool.acquire() as db, log_search.bounded(db, LONGEST_S, may_read_all=True):
+            yield db
+    except asyncpg.QueryCanceledError:
+        raise Unavailable(
+            "The database is too busy to look at the log now.", code="overloaded", retry_after_s=5
+        ) from None
+
+
 async def _attention(desk: Desk) -> list[s.Attention]:
     async def make() -> list[s.Attention]:
-        async with desk.pool.acquire() as db, log_search.bounded(db, LONGEST_S, may_read_all=True):
+        async with _looking(desk) as db:
             return await attention.look(db, desk.catalog, desk.clock())
 
     return await desk.shared.once(("attention",), make)
@@ -59,7 +77,7 @@ async def _attention(desk: Desk) -> list[s.Attention]:
 async def _overview(desk: Desk, window: Window, user_id: str | None) -> s.Overview:
     needed = asyncio.ensure_future(_attention(desk))
     try:
-        async with desk.pool.acquire() as db, log_search.bounded(db, LONGEST_S, may_read_all=True):
+        async with _looking(desk) as db:
             found = await _figures(db, desk, window, await zone_of(db, user_id))
         async with desk.pool.acquire() as db:
             latest = msgspec.structs.replace(ERRORS, since=desk.clock() - SPANS[window].total_seconds())
@@ -73,12 +91,12 @@ async def _overview(desk: Desk, window: Window, user_id: str | None) -> s.Overvi
 async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -> s.Overview:
     now = datetime.fromtimestamp(desk.clock(), UTC)
     span = SPANS[window]
-    today = {by: await _today(db, by, now, zone) for by in ("project", "key", "model")}
-    projects, keys, models = (_top(today[by]) for by in ("project", "key", "model"))
+    today = {by: await _today(db, by, now, zone) for by in BY}
+    projects, keys, models = (_top(today[by]) for by in BY)
     seen = await glance.look(db, now - span, span, projects, keys)
     before = await glance.how_many(db, now - span - timedelta(hours=1), span)
     minutes = span.total_seconds() / 60
-    tops = {
+    tops: dict[usage.By, tuple[list[str], dict[str, str]]] = {
         "project": (projects, await usage.names(db, "project", projects)),
         "key": (keys, await usage.names(db, "key", keys)),
         "model": (models, {}),
@@ -87,8 +105,8 @@ async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -
         by: [_row(id_, names.get(id_, id_), by, seen, today[by], minutes) for id_ in ids]
         for by, (ids, names) in tops.items()
     }
-    for by, scope in (("project", "project"), ("key", "key")):
-        await _budgets(db, desk.clock(), scope, rows[by])
+    await _budgets(db, desk.clock(), "project", rows["project"])
+    await _budgets(db, desk.clock(), "key", rows["key"])
     prices_at = await glance.prices_at(db)
     return s.Overview(
         window=window,
@@ -150,7 +168,7 @@ def _hour_after(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) + usage.HOUR
 
 
-async def _today(db: Connection, by: Any, now: datetime, zone: ZoneInfo) -> dict[str, usage.Sums]:
+async def _today(db: Connection, by: usage.By, now: datetime, zone: ZoneInfo) -> dict[str, usage.Sums]:
     return await usage.sums(db, by, _day(now, zone), _hour_after(now))
 
 
@@ -238,7 +256,7 @@ def _row(id_: str, name: str, by: str, seen: Glance, today: dict[str, usage.Sums
     )
 
 
-async def _budgets(db: Connection, now: float, scope: Any, rows: list[s.TopRow]) -> None:
+async def _budgets(db: Connection, now: float, scope: Scope, rows: list[s.TopRow]) -> None:
     by_subject = await tightest(db, now, scope, [row.id for row in rows])
     for row in rows:
         budget = by_subject.get(row.id)
