@@ -86,7 +86,7 @@ class OpenAI:
         fields["model"] = _encode(ask.model)
         if ask.endpoint == "chat":
             fields["messages"] = without_signatures(fields["messages"])
-            if ask.stream:
+            if ask.stream and (ask.can_count or ask.include_usage):
                 try:
                     fields["stream_options"] = _with_usage_asked(fields.get("stream_options"))
                 except msgspec.MsgspecError:

@@ -72,6 +72,8 @@ class Ask(msgspec.Struct):
     both come back as a `Failure` of kind `unsupported`, the difference is the caller's business."""
     max_tokens_cap: int | None = None
     """Set when the request has no max tokens and the hold assumed this many: the adapter adds it to what it sends."""
+    can_count: bool = True
+    """False for a server that refused to be asked for the usage of a stream: then it isn't, and tokens are estimated."""
 
 
 class Answer(msgspec.Struct):

@@ -78,7 +78,7 @@ class Plane:
 
     __slots__ = (
         "adapters", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency", "is_draining",
-        "journal", "late_keys", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "upstream", "version",
+        "journal", "late_keys", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "uncounting", "upstream", "version",
     )  # fmt: skip
 
     def __init__(
@@ -120,6 +120,8 @@ class Plane:
         self.capture = capture
         self.is_draining = False
         self.relays: set[Relay] = set()
+        self.uncounting: set[str] = set()
+        """Ids of providers that refuse `stream_options`, learnt from their refusals."""
         self.running_on = 0
         """Calls whose client has left and whose answer is read to its end all the same."""
 

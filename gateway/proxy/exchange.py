@@ -73,7 +73,10 @@ async def exchange(
             return outcome
         failures.append((target, outcome))
         if outcome.kind == "refused":
-            raise _refused(outcome)
+            if not _refuses_to_count(plane, call, target, asked, outcome):
+                raise _refused(outcome)
+            waiting.insert(0, target)
+            continue
         if (
             outcome.usage is not None
             and call.hold is not None
@@ -192,6 +195,7 @@ def built(
         include_usage=asked.include_usage,
         strict=route.tier is None,
         max_tokens_cap=max_tokens_cap,
+        can_count=provider.id not in plane.uncounting,
     )
     credential = provider.credential.reveal() if provider.credential else None
     return ask, plane.adapters[provider.kind].build(ask, provider.base_url, credential)
@@ -237,6 +241,18 @@ async def _understand(plane: Plane, call: Call, target: Target, ask: Ask, reply:
             failure = reply.failure or Failure("truncated", "the stream ended before its first event", reply.status)
             failure.usage = None if translator.usage_is_partial else translator.usage
             return failure
+
+
+def _refuses_to_count(plane: Plane, call: Call, target: Target, asked: Asked, failure: Failure) -> bool:
+    """Some servers refuse `stream_options`, which the caller never sent: asked once more without it, and without it from then on."""
+    if (
+        not call.stream
+        or "stream_options" in asked.fields
+        or "stream_options" not in f"{failure.param} {failure.message}"
+    ):
+        return False
+    plane.uncounting.add(target.provider.id)
+    return sum(attempt.failure == "refused" for attempt in call.attempts) == 1
 
 
 def _refused(failure: Failure) -> errors.UpstreamRefused:

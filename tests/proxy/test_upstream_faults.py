@@ -309,6 +309,25 @@ async def test_the_wait_a_provider_asks_for_is_kept_and_passed_on(gateway):
         assert (await gateway.chat()).headers["x-optyx-provider"] == "google"
 
 
+async def test_a_server_that_refuses_to_be_asked_for_usage_is_asked_without(gateway):
+    async def old_server(line):
+        if "stream_options" in line.request.json:
+            await line.answer(
+                422, {"detail": [{"loc": ["body", "stream_options"], "msg": "extra fields not permitted"}]}
+            )
+        else:
+            await streamed(piece("a"), piece("b"), piece(finish="stop"), "[DONE]")(line)
+
+    gateway.upstream.by_model["gpt-6-luna"] = old_server
+    for asked in (2, 3):
+        answered = await gateway.chat(stream=True)
+        assert (answered.status, answered.events[-1], answered.headers["x-optyx-provider"]) == (200, "[DONE]", "openai")
+        assert len(gateway.upstream.seen) == asked
+        assert (await gateway.row(answered.request_id))["usage_source"] == "estimated"
+    answered = await gateway.chat(stream=True, stream_options={"include_usage": True})
+    assert answered.status == 422, "who asks for it hears the refusal"
+
+
 async def test_the_shortest_wait_of_all_is_told(gateway):
     gateway.upstream.enqueue(
         failing(429, headers={"Retry-After": "30"}),
