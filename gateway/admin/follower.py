@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.admin.schema import LogRow
-from gateway.errors import BadRequest
+from gateway.errors import Refusal
 from gateway.store.log_filter import Filter
 from gateway.store.log_tail import Position
 
@@ -60,7 +60,7 @@ class Follower:
         self.wanted = wanted
         self.start = start
         self.ready = asyncio.Event()
-        self.problem: BadRequest | None = None
+        self.problem: Refusal | None = None
         self.dropped = 0
         self.one_in = 1
         self._may_sample = may_sample
@@ -86,7 +86,7 @@ class Follower:
         if not self.is_empty:
             self.ready.set()
 
-    def fail(self, problem: BadRequest) -> None:
+    def fail(self, problem: Refusal) -> None:
         self.problem = problem
         self.ready.set()
 

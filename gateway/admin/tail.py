@@ -121,6 +121,8 @@ class Tail:
     async def _look(self, connection: Connection) -> bool:
         """One look at what is new. True: there is more already."""
         here = await log_tail.horizon(connection)
+        if self.position is not None and self.position.xid > here.next_xid:
+            self._start_again()
         if self.position is None:
             self.position = Position(here.xid, 0)
             self._mark = time.monotonic(), here.next_xid
@@ -138,6 +140,13 @@ class Tail:
                 self.position = max(self.position, Position(here.xid, 0))
                 self._keep_time(here)
         return page.is_full
+
+    def _start_again(self) -> None:
+        """The database is an older one than before: it was restored. Every tail ends, and comes back with an id that shows it."""
+        for follower in self.followers:
+            follower.fail(Unavailable("The database was restored from a backup.", code="database_unavailable"))
+        self.position = None
+        self._candidate, self._steady = (-1, -1), 0
 
     def _keep_time(self, here: log_tail.Horizon) -> None:
         """All that had begun at the mark has ended and been read: that moment is whole."""

@@ -204,6 +204,17 @@ async def test_what_was_missed_is_filled_by_its_ids(gateway):
     assert [row["request_id"] for row in found] == [row.request_id for row in rows]
 
 
+async def test_a_database_that_is_restored_meanwhile_ends_the_tails(gateway):
+    async with Listener(gateway) as listener:
+        gateway.worker.tail.position = Position(10**12, 5)
+        await asyncio.wait_for(asyncio.wait({listener.task}), 5)
+        assert listener.others[-1][0] == "error"
+    async with Listener(gateway) as listener:
+        await write(gateway.db, final(request_id="req_now"))
+        await listener.has(1)
+        assert listener.ids == ["req_now"]
+
+
 async def test_a_restored_database_is_told_as_a_gap(gateway):
     async with Listener(gateway, last_id="99999999999.5") as listener:
         await eventually(lambda: [event for event, _ in listener.others if event == "gap"])
