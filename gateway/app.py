@@ -27,6 +27,7 @@ from gateway.alerts import Alerts
 from gateway.build import Surroundings
 from gateway.capture import Capture
 from gateway.config import Config
+from gateway.descriptors import raise_limit
 from gateway.front import Server, require_fast_parser
 from gateway.health import Health
 from gateway.journal import Journal
@@ -425,6 +426,7 @@ def run_worker(
     """A worker process from start to end; its exit status. `parent_fd` is a pipe that ends with the parent, also when that is killed:
     it works on every system, and a signal at the parent's death does not."""
     require_fast_parser()
+    raise_limit()
     assert config.database_url is not None
     url = config.database_url
 

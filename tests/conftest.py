@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 
 from gateway import migrate
+from gateway.descriptors import raise_limit
 from gateway.embedded import EmbeddedPostgres
 from gateway.secret import Secret
 
@@ -27,6 +28,8 @@ NO_SYNC = {
     "full_page_writes": "off",
     "max_connections": "200",
 }  # a test run's data need not outlive the machine
+
+raise_limit()  # a thousand slow sockets have two ends in this process
 
 for name in [name for name in os.environ if name.startswith(("OPTYX_", "GATEWAY_", "DATABASE_URL", "REDIS_URL"))]:
     del os.environ[name]
