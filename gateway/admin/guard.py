@@ -13,7 +13,7 @@ from gateway.admin.desk import Who
 from gateway.admin.schema import Role
 from gateway.errors import Forbidden, InvalidAdminToken, LimitReached
 from gateway.store import tokens
-from gateway.store.pool import Pool
+from gateway.store.pool import CONNECT_TIMEOUT_S, Pool
 
 RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "owner": 2}
 
@@ -61,7 +61,7 @@ async def admit(pool: Pool, guesses: Guesses, authorization: str | None, address
         raise InvalidAdminToken()
     digest = keyring.digest(token)
     guesses.require_calm(address, digest)
-    async with pool.acquire() as connection:
+    async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
         found = await tokens.find(connection, digest)
     if found is None or not hmac.compare_digest(found.digest, digest):
         guesses.wrong(address)
