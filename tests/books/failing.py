@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gateway import __main__, front, journal, logbook, upstream
+from gateway import __main__, journal, logbook, shortcut, upstream
 from gateway.proxy import answer, serve
 from gateway.records import Final
 from gateway.store import ingest, writer
@@ -71,7 +71,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "mid": lambda: after(upstream.Connection, "on_body", third()),
     "last upstream byte": lambda: before(upstream.Connection, "_end_of_message"),
     "after final": lambda: after(journal.Journal, "append", lambda _self, record: type(record) is Final),
-    "after last client byte": lambda: after(front.AiohttpCaller, "write", is_last),
+    "after last client byte": lambda: after(shortcut.PlainCaller, "write", is_last),
     "mid-INSERT": lambda: before(ingest, "_move_budgets"),
     "after COMMIT": lambda: after(writer.PostgresWriter, "write"),
     "during adoption": lambda: _adopting_one_by_one(),
