@@ -13,7 +13,7 @@ OWNERS = {
     "GET /users", "POST /users", "GET /users/{u}", "PATCH /users/{u}",
     "GET /tokens", "POST /tokens", "DELETE /tokens/{t}",
     "PATCH /settings",
-    "POST /reprice", "POST /billing/entries", "POST /billing/close",
+    "POST /reprice", "POST /billing/entries", "POST /billing/close", "POST /secrets/rotate",
 }  # fmt: skip
 READS = {"POST /projects/{p}/settings:preview", "POST /explain"}
 """Those that look and change nothing, though they are no GET."""
