@@ -59,8 +59,7 @@ async def first_days(pool: Pool, holder: Holder) -> bool:
     """Before the first call: today's partitions, so that no row has to go where rows of no day go. Not waited for long."""
     with contextlib.suppress(*TROUBLE):
         async with asyncio.timeout(FIRST_DAYS_S):
-            await _keep_house(pool, holder)
-            return True
+            return await _keep_house(pool, holder)
     return False
 
 
@@ -70,14 +69,16 @@ async def keep_house(pool: Pool, holder: Holder, is_done: bool) -> None:
         await asyncio.sleep(HOUSEKEEPING_S)
     while True:
         try:
-            await _keep_house(pool, holder)
-            await asyncio.sleep(HOUSEKEEPING_S)
+            await asyncio.sleep(HOUSEKEEPING_S if await _keep_house(pool, holder) else HOUSE_AGAIN_S)
         except TROUBLE as error:
             log.warning("housekeeping has to wait: %s", error)
             await asyncio.sleep(HOUSE_AGAIN_S)
 
 
-async def _keep_house(pool: Pool, holder: Holder) -> None:
+async def _keep_house(pool: Pool, holder: Holder) -> bool:
+    """False while nobody knows what the operator has set: the retention that is shipped must not drop what another one keeps."""
+    if not holder.catalog.complete:
+        return False
     settings = holder.catalog.settings
     days = {
         "request_logs": settings.log_retention_days,
@@ -87,6 +88,7 @@ async def _keep_house(pool: Pool, holder: Holder) -> None:
         dropped = await partitions.keep_house(connection, days)
     if dropped:
         log.info("dropped by retention: %s", ", ".join(dropped))
+    return True
 
 
 async def check_books(pool: Pool, metrics: Metrics, worker_id: str) -> None:

@@ -1,13 +1,35 @@
-"""What a heartbeat says of the journal."""
+"""What a worker does beside calls: what its heartbeat says of the journal, and when it keeps house."""
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
+from gateway import upkeep
+from gateway.catalog import EMPTY
 from gateway.journal import Journal
 from gateway.logbook import Logbook
 from gateway.metrics import Metrics
 from gateway.records import Intent
+from gateway.secret import Secret
+from gateway.store import partitions
+from gateway.store.pool import open_pool
 from gateway.upkeep import Backlog
+
+
+class Unread:
+    """A worker whose database was away when it started: its settings are those that are shipped."""
+
+    catalog = EMPTY
+
+
+async def test_nothing_is_dropped_before_the_operators_retention_is_known(connection, database_url):
+    old = datetime.now(UTC).date() - timedelta(days=200)
+    await partitions.make_days(connection, "request_logs", [old])
+    pool = await open_pool(Secret(database_url))
+    assert await upkeep.first_days(pool, Unread()) is False
+    there = {row[0] for row in await connection.fetch(partitions.PARTITIONS, "request_logs")}
+    assert partitions.name_of("request_logs", old) in there
+    await pool.close()
 
 
 class Absent:
