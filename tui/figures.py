@@ -43,7 +43,7 @@ def count(number: float | None) -> str:
 def rate(number: float | None) -> str:
     if number is None:
         return NONE
-    return f"{number:.1f}" if number < 1000 else count(number)
+    return f"{number:.2f}" if 0 < number < 1 else f"{number:.1f}" if number < 1000 else count(number)
 
 
 def percent(share: float | None, places: int = 1) -> str:
@@ -60,9 +60,11 @@ def seconds(ms: float | None) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """A duration in a sentence: `0.4 ms`, `612 ms`, `2.84 s`, `3 min`."""
+    """A duration in a sentence: `80 µs`, `0.4 ms`, `612 ms`, `2.84 s`, `3 min`."""
     if ms is None:
         return NONE
+    if 0 < ms < 0.1:
+        return f"{ms * 1000:.0f} µs"
     if ms < 10:
         return f"{ms:.1f} ms"
     if ms < 1000:

@@ -148,7 +148,7 @@ def _traffic(data: Overview, room: int) -> list[Tile]:
                 [(sparkline(rates.errors_series, room), "bad" if rates.errors else "spark")],
                 [
                     (f"{rates.errors:,} of {rates.requests:,}", "dim"),
-                    (f"   top: {rates.top_error}" if rates.top_error else "", "dim"),
+                    (f"   {rates.top_error}" if rates.top_error else "", "dim"),
                 ],
             ],
         ),
