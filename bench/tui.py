@@ -28,6 +28,7 @@ from tests.tui.fake_gateway import TOKEN
 from tests.tui.terminal import LAUNCH, SEQUENCE, Terminal
 
 RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "tui.md"
 SIZE = (120, 36)
 Figure = dict[str, Any]
 
@@ -302,7 +303,23 @@ def main() -> None:
         "load_after": os.getloadavg(), "figures": {**before, **found},
     }  # fmt: skip
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_page(path.name, report)
     print(f"wrote {path}")
+
+
+def write_page(source: str, report: dict[str, Any]) -> None:
+    """The table of docs/tui.md."""
+    text = PAGE.read_text("utf-8")
+    begin, end = "<!-- figures: written by bench/tui.py -->\n", "<!-- end of figures -->\n"
+    machine = report["machine"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; beside it: {report['beside']}; load "
+        f"{report['load_before'][0]:.1f} before, {report['load_after'][0]:.1f} after. Every value is in `bench/results/{source}`.",
+        "", "| figure | measured | target |", "|---|---|---|",
+        *(f"| {name} | {one['value']} {one['unit']} | {one['target']}{'' if one['ok'] else ', missed'} |" for name, one in report["figures"].items()),
+    ]  # fmt: skip
+    before, _, rest = text.partition(begin)
+    PAGE.write_text(before + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2], "utf-8")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def dollars(nusd: int | None, places: int | None = None) -> str:
     if nusd is None:
         return NONE
     if places is None:
-        places = 2 if abs(nusd) >= NUSD or nusd == 0 else 5
+        places = 2 if abs(nusd) >= NUSD or nusd % 10_000_000 == 0 else 5
     return f"${nusd / NUSD:,.{places}f}"
 
 

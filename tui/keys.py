@@ -187,6 +187,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("playground.logs", "l", "logs", "in logs", "Open the call in the logs", "optyx logs get {id}"),
     Action("playground.clear", "c", "clear", "clear", "Start afresh"),
     # Audit
+    Action("usage.by", "left,right", "", "by what", "By project, key, model, provider or day", "optyx usage --by project"),
+    Action("usage.open", "enter", "", "calls", "The calls behind the row", "optyx logs list"),
+    Action("models.open", "enter", "", "calls", "The calls of this model", "optyx logs list"),
     Action("audit.go", "g", "go_object", "go to object", "The object it changed"),
     Action("audit.verify", "V", "verify", "verify chain", "Check the hash chain", "optyx audit verify"),
     Action("audit.follow", "f", "follow", "", "Refresh by itself", "optyx audit tail"),

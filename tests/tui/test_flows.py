@@ -384,3 +384,16 @@ async def test_bodies_are_opened_by_their_tab_and_not_before(gateway):
         await until(lambda: "capture is off for this project" in screen_text(app), pilot)
         queries = [query for _, path, query, _ in gateway.seen if path.endswith(f"/logs/{ident}")]
         assert [query["bodies"] for query in queries] == ["false", "true"]
+
+
+async def test_a_slash_finds_a_model_of_the_catalog_in_the_form(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        await pilot.press("slash")
+        await typed(pilot, "embedding")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "[ ] gemini-embedding-001" in text
+        assert "[ ] gpt-6.1-sol" not in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "[ ] gpt-6.1-sol" in screen_text(app)

@@ -38,7 +38,8 @@ def _scope(one: Budget) -> Line:
 
 def _limit(one: Budget) -> Span:
     extra = f" +{figures.dollars(one.raise_nusd, 0)}" if one.raise_nusd else ""
-    return f"{figures.dollars(one.amount_nusd, 0)}{extra} / {WINDOW_WORDS.get(one.window, one.window)}", ""
+    places = 0 if one.amount_nusd % figures.NUSD == 0 else None
+    return f"{figures.dollars(one.amount_nusd, places)}{extra} / {WINDOW_WORDS.get(one.window, one.window)}", ""
 
 
 def _used(one: Budget) -> Line:
@@ -79,7 +80,7 @@ BUDGETS: list[Column[Budget]] = [
         "right",
         5,
     ),
-    Column("RESETS (UTC)", 19, _resets, lambda one: one.resets_at, "left", 4),
+    Column("RESETS (UTC)", 21, _resets, lambda one: one.resets_at, "left", 4),
     Column("AT THIS RATE", 16, _forecast, lambda one: one.forecast_at or "9"),
 ]
 

@@ -259,7 +259,7 @@ class Logs(View):
         if view.following:
             tail_state: Line = [("▶ FOLLOWING", "good"), (f"  {self.rate:.0f}/s ", "")]
         else:
-            tail_state = [(f"⏸ PAUSED +{view.waiting:,}", "warn"), (" ", "")]
+            tail_state = [(f"‖ PAUSED +{view.waiting:,}", "warn"), (" ", "")]
         if self.tail is not None and not self.tail.connected and self.tail.problem:
             tail_state = [("◌ RECONNECTING ", "warn")]
         self.query_one("#filter-line", Bar).set_line(ends(left, right + tail_state, width))

@@ -242,7 +242,7 @@ class Overview(View):
 
     def status(self) -> Line:
         line: Line = [("window ", "dim"), (self.optyx.window, "strong"), (" [ ]   ", "dim")]
-        line += [("⏸ frozen", "warn")] if self.frozen else [("refresh 1s", "dim")]
+        line += [("‖ frozen", "warn")] if self.frozen else [("refresh 1s", "dim")]
         alerts = sum(1 for one in self.data.attention if one.severity == "error") if self.data else 0
         line += [("   ", ""), (f"✖ {alerts} urgent", "bad")] if alerts else []
         attention = self.grid("attention")

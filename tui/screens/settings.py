@@ -126,6 +126,7 @@ class Settings(View):
                 else "no price"
             )
             items.append(Item("check", f"model:{model.id}", model.id, model.id in (allowed or []), note=price))
+        items.append(Item("head", "models-more", ""))
         items.append(Item("text", "patterns", "Patterns", ", ".join(patterns)))
         items += [
             Item("head", "ways-head", "WAYS"),
@@ -135,7 +136,29 @@ class Settings(View):
             Item("text", "timezone", "Time zone", values.timezone or ""),
         ]
         self.form.set_items(items, keep_place=True)
+        self._show_models("")
         self._draw()
+
+    def _show_models(self, words: str) -> None:
+        """Of the whole catalog only what matters here: what is allowed, what a tier uses, what was called; or what `/` asks for."""
+        wanted = words.casefold().split()
+        matter = {target.model for tier in self.tiers for target in tier.targets}
+        matter |= {one.id for one in self.models if one.requests_24h}
+        hidden = [
+            item.name
+            for item in self.form.items
+            if item.kind == "check"
+            and not (
+                all(word in item.label.casefold() for word in wanted) if wanted else item.value or item.label in matter
+            )
+        ]
+        for item in self.form.items:
+            if item.name == "models-more":
+                item.label = f"    {len(hidden)} more in the catalog: / finds them" if hidden else ""
+        self.form.hide(*hidden)
+
+    def set_filter(self, text: str) -> None:
+        self._show_models(text)
 
     # What the form says
 
@@ -398,8 +421,8 @@ class Settings(View):
         changes = self.changes()
         refused = f" · refuses {self.preview.refused:,} calls" if self.preview and self.preview.refused else ""
         return [
-            (f"{len(changes)} changes{refused}", "warn" if refused else ""),
-            ("   ↑↓ field  ←→ choose  space switch", "dim"),
+            (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{refused}", "warn" if refused else ""),
+            ("   ↑↓ field  ←→ choose  space switch  / finds a model", "dim"),
         ]
 
     def copies(self) -> list[tuple[str, str]]:
