@@ -216,6 +216,10 @@ async def limits(walk: Walk, gateway) -> None:
         answered = await gateway.chat(**body)
         walk.meet("rate_limit_exceeded", answered)
         assert answered.json["error"]["type"] == type_
+        if type_ != "concurrency":
+            assert answered.headers[f"x-ratelimit-limit-{type_}"] == str(rates[1])
+            assert int(answered.headers[f"x-ratelimit-remaining-{type_}"]) <= rates[1]
+            assert answered.headers[f"x-ratelimit-reset-{type_}"].endswith("s")
         if held is not None:
             held.cancel()
         await gateway.execute("DELETE FROM limits")

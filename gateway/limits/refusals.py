@@ -14,6 +14,23 @@ NEVER = {"x-should-retry": "false"}
 """For SDKs: asking again within a minute is of no use."""
 
 
+def rate_headers(kind: str, size: int, left: int, reset_s: float) -> dict[str, str]:
+    """OpenAI's three names for a limit of `requests` or `tokens`."""
+    return {
+        f"x-ratelimit-limit-{kind}": str(size),
+        f"x-ratelimit-remaining-{kind}": str(left),
+        f"x-ratelimit-reset-{kind}": _duration(reset_s),
+    }
+
+
+def _duration(seconds: float) -> str:
+    """OpenAI's spelling: `6m0s`, `1.5s`, `20ms`."""
+    if seconds < 1:
+        return f"{int(seconds * 1000)}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}m{rest:.0f}s" if minutes else f"{rest:.3g}s"
+
+
 def reached(pool: Pool, told: Drawn | None, amount: int, left: int) -> LimitReached:
     """429, with the true wait where there is one."""
     if pool.kind == "money":
@@ -27,10 +44,11 @@ def reached(pool: Pool, told: Drawn | None, amount: int, left: int) -> LimitReac
     if amount > pool.size:
         text = f"This call counts as up to {amount} {what}, and the limit of {pool.name} is {pool.size} {what} a minute"
         mend = ": lower max_tokens or shorten the prompt." if what == "tokens" and pool.size else "."
-        return LimitReached(text + mend, type=what, retry_after_s=LONGEST_WAIT_S, headers=NEVER)
+        headers = {**NEVER, **rate_headers(what, pool.size, max(0, left), LONGEST_WAIT_S)}
+        return LimitReached(text + mend, type=what, retry_after_s=LONGEST_WAIT_S, headers=headers)
     wait = max(1.0, told.retry_after_s if told else 1.0)
     text = f"The rate limit of {pool.name} is reached: {pool.size} {what} a minute. This call fits again in {-int(-wait // 1)} s."
-    return LimitReached(text, type=what, retry_after_s=wait)
+    return LimitReached(text, type=what, retry_after_s=wait, headers=rate_headers(what, pool.size, max(0, left), wait))
 
 
 def _budget(pool: Pool, amount: int, left: int) -> LimitReached:

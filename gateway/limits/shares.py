@@ -16,7 +16,7 @@ from gateway.limits.drawing import Drawing
 from gateway.limits.limits import IngestedCost, Need, Standing
 from gateway.limits.lines import Line, lines_of
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key
-from gateway.limits.refusals import no_coordinator, reached
+from gateway.limits.refusals import no_coordinator, rate_headers, reached
 from gateway.limits.share import CallHold, Share
 from gateway.limits.windows import FOREVER
 from gateway.metrics import Metrics
@@ -122,9 +122,7 @@ class Shares:
             if of_kind:
                 tightest = min(of_kind, key=_left)
                 left, size = _left(tightest), tightest.pool.size
-                found[f"x-ratelimit-limit-{kind}"] = str(size)
-                found[f"x-ratelimit-remaining-{kind}"] = str(left)
-                found[f"x-ratelimit-reset-{kind}"] = _duration((1 - left / max(1, size)) * 60)
+                found |= rate_headers(kind, size, left, (1 - left / max(1, size)) * 60)
         return found
 
     # what runs beside it
@@ -309,11 +307,3 @@ def _is_over(share: Share, now: float) -> bool:
     if share.back and now - share.back[-1][0] < RATE_WINDOW_S:
         return False
     return share.amount <= 0 and share.spent == 0 and not share.wanted_until
-
-
-def _duration(seconds: float) -> str:
-    """OpenAI's spelling: `6m0s`, `1.5s`, `20ms`."""
-    if seconds < 1:
-        return f"{int(seconds * 1000)}ms"
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}m{rest:.0f}s" if minutes else f"{rest:.3g}s"
