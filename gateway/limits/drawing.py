@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.limits.pools import (
     MONEY_LEASE_S,
@@ -37,12 +37,14 @@ LIFE_S = {
 class Drawing:
     """`clock` is monotonic."""
 
-    def __init__(self, money: Coordinator, rates: Coordinator, metrics: Metrics) -> None:
+    def __init__(
+        self, money: Coordinator, rates: Coordinator, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._coordinators = ((money, True), (rates, False))
         self._metrics = metrics
         self._one_word = asyncio.Lock()
         """A renewal says how much a share is: nothing of it may be on its way back then."""
-        self.clock = time.monotonic
+        self.clock = clock
 
     async def ask(self, short: list[tuple[Share, int]]) -> None:
         """One round trip per coordinator; whoever waits for the same pool waits for the same trip. Shares whose coordinator is away say

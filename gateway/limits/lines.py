@@ -14,9 +14,9 @@ FOREVER = windows.FOREVER
 
 
 class Line:
-    """`share` is the one to use while `since` <= a call's time < `until`; end users have theirs looked up call by call."""
+    """`share` (of an end user: in `of_user`) is the one to use while `since` <= a call's time < `until`."""
 
-    __slots__ = ("is_plain", "is_user", "kind", "rule", "share", "since", "until")
+    __slots__ = ("is_plain", "is_user", "kind", "of_user", "rule", "share", "since", "until")
 
     def __init__(self, kind: Kind, rule: Limit | Budget) -> None:
         self.kind: Kind = kind
@@ -24,6 +24,7 @@ class Line:
         self.is_user = rule.scope == "user"
         self.is_plain = not self.is_user and rule.model is None and rule.tier is None
         self.share: Share | None = None
+        self.of_user: dict[str, Share] = {}
         self.since = self.until = 0.0
 
     def counts(self, need: Need) -> bool:

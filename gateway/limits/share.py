@@ -16,12 +16,13 @@ class Share:
     calls take of a rate leaves `amount` at once. Times are monotonic."""
 
     __slots__ = (
-        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "held", "is_away", "minute", "pool",
+        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "held", "is_away", "is_rate", "minute", "pool",
         "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, now: float) -> None:
         self.pool = pool
+        self.is_rate = pool.kind in ("requests", "tokens")
         self.amount = 0
         self.held = 0
         self.spent = 0
@@ -48,10 +49,6 @@ class Share:
     @property
     def available(self) -> int:
         return self.amount - self.held - self.spent
-
-    @property
-    def is_rate(self) -> bool:
-        return self.pool.kind in ("requests", "tokens")
 
     def unused(self, taken_at: float, amount: int) -> None:
         """Part of a rate goes back."""
@@ -97,7 +94,7 @@ class CallHold:
         parts: list[tuple[Share, int]],
         at: float,
         wake: Callable[[], None],
-        headers: Callable[[list[Share]], dict[str, str]],
+        headers: Callable[[list[tuple[Share, int]]], dict[str, str]],
     ) -> None:
         self._parts = parts
         self._is_over = False
@@ -127,15 +124,13 @@ class CallHold:
         self._is_over = True
         for share, amount in self._parts:
             pool = share.pool
-            kind = pool.kind
             if pool.model is not None and model is not None and pool.model != model:
                 self._return(share, amount)
-            elif kind == "money":
+            elif not share.is_rate:
                 share.held -= amount
-                share.spent += cost_nusd
-            elif kind == "slots":
-                share.held -= amount
-            elif kind == "tokens":
+                if pool.kind == "money":
+                    share.spent += cost_nusd
+            elif pool.kind == "tokens":
                 if tokens < amount:
                     share.unused(self._at, amount - tokens)
                 else:
@@ -153,10 +148,10 @@ class CallHold:
                 self._wake()
 
     def headers(self) -> dict[str, str]:
-        return self._headers([share for share, _ in self._parts])
+        return self._headers(self._parts)
 
     def _return(self, share: Share, amount: int) -> None:
-        if share.pool.kind in ("money", "slots"):
-            share.held -= amount
-        else:
+        if share.is_rate:
             share.unused(self._at, amount)
+        else:
+            share.held -= amount

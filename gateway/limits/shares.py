@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import time
 from collections.abc import Callable
 
 from gateway.catalog import Budget, Rules, Settings
@@ -31,15 +33,27 @@ TICK_S = 0.5
 REFUSED_S = 0.2
 """What was asked for in vain is not asked for again this long: a flood of refusals must not become a flood of queries."""
 FORGET_S = 60.0
+HEADERS = {
+    kind: tuple(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset"))
+    for kind in ("requests", "tokens")
+}
+MOST_USERS = 10_000
+"""End users whose shares a rule finds without building their pool anew."""
 
 
 class Shares:
-    """All shares of one worker. `money` and `rates` are the coordinators; `workers` is how many live workers there are."""
+    """All shares of one worker. `money` and `rates` are the coordinators; `workers` is how many live workers there are; `clock` is
+    monotonic."""
 
     def __init__(
-        self, money: Coordinator, rates: Coordinator, metrics: Metrics, settings: Callable[[], Settings]
+        self,
+        money: Coordinator,
+        rates: Coordinator,
+        metrics: Metrics,
+        settings: Callable[[], Settings],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.drawing = Drawing(money, rates, metrics)
+        self.drawing = Drawing(money, rates, metrics, clock)
         self.workers = 1
         self._metrics = metrics
         self._settings = settings
@@ -47,7 +61,7 @@ class Shares:
         self._lines: dict[int, tuple[Rules, tuple[Line, ...]]] = {}
         self._renewed_at = 0.0
         self._wake = asyncio.Event()
-        self._clock = self.drawing.clock
+        self._clock = clock
 
     # what the request path calls
 
@@ -114,15 +128,32 @@ class Shares:
                 share.spent = max(0, share.spent - cost.cost_nusd)
                 share.recorded = max(share.recorded, cost.spent_nusd)
 
-    def headers(self, shares: list[Share]) -> dict[str, str]:
+    @staticmethod
+    def headers(parts: list[tuple[Share, int]]) -> dict[str, str]:
         """OpenAI's names for the tightest limit of each kind; what is left is what this worker knows."""
+        tightest: dict[str, tuple[int, int]] = {}
+        for share, _ in parts:
+            if share.is_rate:
+                pool, told = share.pool, share.told
+                left = share.amount + (told.left if told else 0)
+                known = tightest.get(pool.kind)
+                if known is None or left < known[0]:
+                    tightest[pool.kind] = left, pool.size
         found: dict[str, str] = {}
+<<<<<<< HEAD
         for kind in ("requests", "tokens"):
             of_kind = [share for share in shares if share.pool.kind == kind]
             if of_kind:
                 tightest = min(of_kind, key=_left)
                 left, size = _left(tightest), tightest.pool.size
                 found |= rate_headers(kind, size, left, (1 - left / max(1, size)) * 60)
+=======
+        for kind, (left, size) in tightest.items():
+            limit, remaining, reset = HEADERS[kind]
+            left = max(0, left)
+            found[limit], found[remaining] = str(size), str(left)
+            found[reset] = _duration((1 - left / max(1, size)) * 60)
+>>>>>>> 13a7c4c (Say and measure what limits cost and carry: 21 µs a call, 0 over and 0 unused from 1 to 1,000 workers; workers ask for shares with one voice)
         return found
 
     # what runs beside it
@@ -157,6 +188,7 @@ class Shares:
         wanted = [s for s in self._shares.values() if s.pool.id == id_ and s.pool.kind == kind and s.asking is None]
         for share in wanted:
             share.wanted_until = now + WANTED_S
+            share.asked_back_at = now  # the others have heard it too: one question is enough for all who wait
         await self.drawing.give_back([share for share in wanted if share.amount > 0], answer=True)
 
     async def close(self) -> None:
@@ -188,7 +220,7 @@ class Shares:
         for rules in need.rules:
             for line in self._lines_of(rules):
                 if line.is_plain or line.counts(need):
-                    share = line.share
+                    share = line.of_user.get(need.user or "") if line.is_user else line.share
                     if share is None or not line.since <= at < line.until:
                         share = self._share(line, need)
                     kind = line.kind
@@ -204,6 +236,7 @@ class Shares:
         return known[1]
 
     def _share(self, line: Line, need: Need) -> Share:
+        before = line.since, line.until
         pool = line.pool(need)
         share = self._shares.get(pool.key)
         if share is None:
@@ -214,6 +247,10 @@ class Shares:
             share.pool = pool
         if not line.is_user:
             line.share = share
+        elif need.user is not None:
+            if len(line.of_user) >= MOST_USERS or (line.since, line.until) != before:
+                line.of_user.clear()
+            line.of_user[need.user] = share
         return share
 
     def _hold(self, parts: list[tuple[Share, int]], now: float) -> CallHold:
@@ -267,7 +304,7 @@ class Shares:
             share.asked_back_at = now
         if asked:
             await self.drawing.ask_back(asked)
-        await asyncio.sleep(ASK_AGAIN_S)
+        await asyncio.sleep(ASK_AGAIN_S * random.uniform(0.8, 1.6))  # not all workers in the same moment
 
 
 def _is_known_empty(share: Share, amount: int, now: float) -> bool:
