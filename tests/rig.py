@@ -133,6 +133,11 @@ class Gateway:
         async with self.session.get(self.url + path, headers=headers or {}) as response:
             return Answered(response.status, response.headers, await response.read())
 
+    def trust_everybody(self) -> None:
+        """No target rests any more."""
+        for provider in self.worker.refresh.catalog.providers.values():
+            self.worker.health.close(provider.id)
+
     async def row(self, request_id: str, timeout_s: float = 5) -> asyncpg.Record:
         """The log's row of a call, once it has arrived."""
         async with asyncio.timeout(timeout_s):

@@ -234,10 +234,6 @@ async def limits(walk: Walk, gateway) -> None:
 
 
 async def providers(walk: Walk, gateway) -> None:
-    def rested() -> None:
-        for provider in gateway.worker.refresh.catalog.providers.values():
-            gateway.worker.health.close(provider.id)
-
     await gateway.execute('UPDATE providers SET timeouts = \'{"whole_ms": 100, "first_byte_ms": 100}\'')
     for reply, code in (
         (failing(500), "upstream_error"),
@@ -250,17 +246,17 @@ async def providers(walk: Walk, gateway) -> None:
         (failing(429, headers={"Retry-After": "3"}), "upstream_rate_limited"),
     ):
         gateway.upstream.by_model["gpt-6-luna"] = reply
-        rested()
+        gateway.trust_everybody()
         for stream in (False, True):
             walk.meet(code, await gateway.chat(model="gpt-6-luna", stream=stream))
             if code != "upstream_rate_limited":
-                rested()
-    rested()
+                gateway.trust_everybody()
+    gateway.trust_everybody()
     gateway.upstream.by_model["gpt-6-luna"] = failing(500)
     for _ in range(3):
         answered = await gateway.chat(model="gpt-6-luna")
     walk.meet("upstream_unavailable", await gateway.chat(model="gpt-6-luna"))
-    rested()
+    gateway.trust_everybody()
     gateway.upstream.by_model["gpt-6-luna"] = failing(400, "Bad words: sk-abcdefghijkl \x1b[2J.")
     answered = await gateway.chat(model="gpt-6-luna")
     walk.meet("upstream_refused", answered)
