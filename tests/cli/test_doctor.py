@@ -194,6 +194,22 @@ async def test_a_tier_without_a_target_is_the_only_finding(live, gateway):
     assert "optyx tiers set embedding" in problems["tier embedding"]["fix"]
 
 
+def test_a_sandbox_that_does_not_run_is_no_provider(fake):
+    fake.providers[0].is_sandbox = True
+    fake.test_steps = {fake.providers[0].name: [("dns + tcp", "failed", "refused")]}
+    for provider in fake.providers[1:]:
+        provider.credential_state = "missing"
+    assert "No provider key" in found(doctor("gateway"))["providers"]["what"]
+
+
+def test_a_sandbox_answers_for_every_tier(fake):
+    fake.providers[0].is_sandbox = True
+    fake.test_steps = {fake.providers[0].name: [("auth", "ok", "12 models")]}
+    for provider in fake.providers[1:]:
+        provider.credential_state = "missing"
+    assert not [name for name in found(doctor("gateway")) if name.startswith("tier")]
+
+
 def test_a_clock_that_is_an_hour_off(fake, monkeypatch):
     with Proxy(fake.url, date="Mon, 05 Jan 2026 10:00:00 GMT") as url:
         monkeypatch.setenv("OPTYX_GATEWAY_URL", url)

@@ -6,14 +6,16 @@ import contextlib
 import csv
 import io
 import json
+import signal
 import socket
+import subprocess
 import threading
 import time
 
 import msgspec
 import pytest
 
-from tests.cli.line import optyx, process
+from tests.cli.line import PROGRAM, optyx, process
 from tests.tui import seeded
 from tests.upstream import completion, failing, whole
 
@@ -102,6 +104,16 @@ def test_the_tail_goes_on_after_a_break(fake):
     assert "reconnected after" in ran.err
     ids = [json.loads(line)["call_id"] for line in ran.lines]
     assert len(set(ids)) == len(ids)
+
+
+def test_an_interrupt_ends_the_tail_at_once(fake):
+    running = subprocess.Popen([*PROGRAM, "logs", "tail"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert fake.tail_open.wait(10)
+    began = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=10)
+    assert (running.returncode, err) == (130, b"")
+    assert time.monotonic() - began < 5
 
 
 def test_no_reconnect_is_3(fake):

@@ -78,7 +78,7 @@ def explain() -> None:
     book = contexts.read()
     for name in DEFAULTS:
         source = "flag" if name in run.flags.given else f"{book.path}" if name in book.defaults else "default"
-        rows.append({"name": name, "value": str(getattr(run.flags, DEFAULTS[name])), "source": source})
+        rows.append({"name": name, "value": getattr(run.flags, DEFAULTS[name]), "source": source})
     run.list(rows, [Column("NAME", "name"), Column("VALUE", "value"), Column("SET BY", "source")], "name")
 
 

@@ -296,7 +296,7 @@ def update(
         raise usage("what is to change?", "--name, --expires, --model or --all-models")
     one = found(run, key)
     run.change("PATCH", path_of("keys", one["id"]), body)
-    run.done(f"Changed {one['name']}.", "optyx undo")
+    run.done(f"Changed {one['name']}.")
 
 
 @keys.command("test")

@@ -217,7 +217,7 @@ def override(
     }
     run.confirm(f"the budget {ident} has ${body['add_usd']} more until {body['until']}")
     run.change("POST", path_of("budgets", ident, "raise"), body)
-    run.done(f"Raised by ${body['add_usd']} until {body['until']}.", "optyx undo")
+    run.done(f"Raised by ${body['add_usd']} until {body['until']}.")
 
 
 def _budget(run: Invocation, scope: str, key: str, window: str) -> str:

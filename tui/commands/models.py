@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tui import figures
-from tui.columns import Column, absolute, ago, number
+from tui.columns import Column, absolute, number
 from tui.faults import Fault, usage
 from tui.invocation import Invocation, current, path_of
 from tui.wire import quoted
@@ -29,7 +29,8 @@ COLUMNS = [
 ]  # fmt: skip
 PRICES = [
     Column("MODEL", "model"), Column("PROVIDER", "provider"), number("$ IN / 1M", "input_usd"), number("$ OUT / 1M", "output_usd"),
-    number("$ CACHED / 1M", "cached_input_usd"), ago("FROM", "effective_from"), Column("SOURCE", "source"), Column("ID", "id", wide=True),
+    number("$ CACHED / 1M", "cached_input_usd"), Column("FROM", "effective_from", figures.day),
+    Column("SOURCE", "source"), Column("ID", "id", wide=True),
 ]  # fmt: skip
 ProviderFlag = Annotated[str, typer.Option("--provider", help="Of this provider alone.")]
 

@@ -73,7 +73,7 @@ def update_user(
     if disabled or role:
         run.confirm(f"{one['email']}: {', '.join(f'{key} {value}' for key, value in body.items())}")
     run.change("PATCH", path_of("users", one["id"]), body)
-    run.done(f"Changed {one['email']}.", "optyx undo")
+    run.done(f"Changed {one['email']}.")
 
 
 @tokens.command("list")

@@ -120,7 +120,7 @@ def update(
     """Another name."""
     run = current()
     run.change("PATCH", path_of("projects", project), {"name": name})
-    run.done(f"{project} is now called {name}.", "optyx undo")
+    run.done(f"{project} is now called {name}.")
 
 
 @projects.command("archive")

@@ -109,7 +109,7 @@ def update(
         raise usage("what is to change?", "--base-url or --set-timeout")
     run.confirm(f"{provider} changes: {', '.join(body)}")
     run.change("PATCH", path_of("providers", provider), body)
-    run.done(f"Changed {provider}.", "optyx undo")
+    run.done(f"Changed {provider}.")
 
 
 @providers.command("remove")

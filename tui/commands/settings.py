@@ -44,7 +44,7 @@ def get(path: Annotated[str, typer.Argument(metavar="[PATH]", help="One value al
         return
     run.show(
         told,
-        [Column(name, name, _set) for name in NAMES]
+        [Column(name.replace("_", " "), name, _set) for name in NAMES]
         + [number("version", "version"), ago("changed", "updated_at"), Column("by", "updated_by")],
         "version",
     )
@@ -175,4 +175,4 @@ def gateway(changes: Annotated[list[str] | None, typer.Argument(metavar="[NAME=V
         return
     run.confirm(f"the gateway's settings change: {', '.join(changes)}")
     run.change("PATCH", "/settings", changes_of(changes, known=None))
-    run.done("Saved.", "optyx undo")
+    run.done("Saved.")
