@@ -18,14 +18,13 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from gateway.mending import cleaned, repaired
-from gateway.records import Final, Intent, Progress, Record, interrupted
+from gateway.mending import cleaned
+from gateway.records import Final, Intent, Record
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ RESERVE_AGAIN_S = 1.0
 TRIES_TO_LOCK = 100
 
 _encode_into = msgspec.json.Encoder().encode_into
-_decode = msgspec.json.Decoder(Record).decode
 _ENCODING = (UnicodeError, OverflowError, ValueError, TypeError)
 
 
@@ -150,7 +148,7 @@ class Journal:
             os.close(segment.fd)
         self._reserve.unlink(missing_ok=True)
         if not self.segments:
-            _remove_folder(self.folder)
+            remove_folder(self.folder)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -249,69 +247,6 @@ class Journal:
             self._being_synced = set()
 
 
-class DeadJournal:
-    """The journal of a worker that is gone, with its lock in our hands: everything it left, to be carried once more."""
-
-    def __init__(self, folder: Path, lock: int) -> None:
-        self.folder = folder
-        self.worker_id = folder.name
-        self._lock = lock
-
-    def records(self) -> Iterator[Final | bytes]:
-        """Every final, and an `interrupted` one for each call that has none. A line that is no record but should be comes as it is."""
-        open_calls: dict[str, Intent] = {}
-        progress: dict[str, Progress] = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
-            for record in read_records(path.read_bytes()):
-                if isinstance(record, Intent):
-                    open_calls[record.call_id] = record
-                elif isinstance(record, Progress):
-                    progress[record.call_id] = record
-                else:
-                    if isinstance(record, Final):
-                        open_calls.pop(record.call_id, None)
-                        progress.pop(record.call_id, None)
-                    yield record
-        for intent in open_calls.values():
-            yield interrupted(intent, progress.get(intent.call_id))
-
-    def remove(self) -> None:
-        """The oldest first: a final without its intent is only carried once more, an intent without its final would say too much."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            path.unlink()
-        (self.folder / "reserve").unlink(missing_ok=True)
-        _remove_folder(self.folder)
-        os.close(self._lock)
-
-    def close(self) -> None:
-        """Gives the lock back and leaves everything as it is."""
-        os.close(self._lock)
-
-
-def adoptable(root: Path) -> Iterator[DeadJournal]:
-    """The journals whose workers are dead, each locked for us as it comes: whoever takes one closes or removes it."""
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        lock = _try_lock(folder) if folder.is_dir() else None
-        if lock is not None:
-            yield DeadJournal(folder, lock)
-
-
-def read_records(data: bytes) -> Iterator[Record | bytes]:
-    """The records of a segment's bytes. What follows the last line end was torn off and is skipped; a whole line that even `repaired`
-    can't read is given as it is."""
-    for line in data[: data.rfind(b"\n") + 1].split(b"\n"):
-        if not line:
-            continue
-        try:
-            yield _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            mended = repaired(line)
-            if mended is not None:
-                yield mended
-            elif line.startswith(b'["f"') or not line.startswith(b"["):
-                yield line
-
-
 def sync_file(fd: int) -> None:
     """Onto the disk itself. macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it."""
     full = getattr(fcntl, "F_FULLFSYNC", None)
@@ -334,14 +269,14 @@ def _own(folder: Path) -> int:
     the folder: then it is made again."""
     for _ in range(TRIES_TO_LOCK):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _try_lock(folder)
+        lock = try_lock(folder)
         if lock is not None:
             return lock
         time.sleep(0.01)
     raise OSError(errno.EBUSY, f"{folder} belongs to a living worker")
 
 
-def _try_lock(folder: Path) -> int | None:
+def try_lock(folder: Path) -> int | None:
     """An flock on the folder's lock file, or None when its worker lives. The file is checked again after locking: somebody who
     adopted the folder may have removed it in between."""
     path = folder / "lock"
@@ -359,7 +294,7 @@ def _try_lock(folder: Path) -> int | None:
     return None
 
 
-def _remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     (folder / "lock").unlink(missing_ok=True)
     try:
         folder.rmdir()

@@ -18,7 +18,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol, TypeGuard
 
-from gateway.journal import DeadJournal, Journal, Segment, adoptable, read_records
+from gateway.adoption import DeadJournal, adoptable, read_records
+from gateway.journal import Journal, Segment
 from gateway.limits.limits import IngestedCost
 from gateway.metrics import Metrics
 from gateway.records import Final, Record
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 500
 BATCH_S = 0.25
 ADOPT_EVERY_S = 2.0
-BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
 CHUNK = 1 << 20
 MAX_KEPT = 100_000
 ROTATE_S = 600.0

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from gateway import logbook
-from gateway.journal import adoptable
+from gateway.adoption import adoptable
 from tests.books.failing import POINTS
 from tests.books.ledger import books
 from tests.books.storm import Clients, Ledger, judge

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from gateway import journal as module
-from gateway.journal import Journal, adoptable, read_records
+from gateway.adoption import adoptable, read_records
+from gateway.journal import Journal
 from gateway.proxy.call import new_call_id
 from gateway.records import Final, Intent, Progress
 from tests.books.ledger import a_final, an_intent, of_intent
@@ -243,7 +244,7 @@ def test_starting_workers_and_adopters_never_get_in_each_others_way(tmp_path):
     threads = [threading.Thread(target=adopt) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for number in range(150):
+    for number in range(60):
         journal = Journal(tmp_path, f"wrk_{number}")
         journal.append(of_intent(an_intent()))
         journal.segments[0].carried = journal.segments[0].size

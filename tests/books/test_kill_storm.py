@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.journal import adoptable
+from gateway.adoption import adoptable
 from tests.books.ledger import books
 from tests.books.processes import Fleet, environment, seeded
 from tests.books.storm import Clients, Ledger, judge

@@ -198,7 +198,7 @@ async def test_stopped_for_a_while(make, server, own_url):
             assert took < 0.5
         await asyncio.sleep(1.5)
         await server.start()
-        await eventually(lambda: _says(gateway, "ready"), 5, "ready")
+        await eventually(lambda: _says(gateway, "ready"), 10, "ready")
         assert (await ask_unseen(gateway))[:2] == (401, "invalid_api_key")
     await watch.judge(own_url)
 
@@ -223,6 +223,7 @@ async def test_hung_with_its_sockets_open(make, server, own_url):
     await watch.judge(own_url)
 
 
+@pytest.mark.slow
 async def test_restarted_again_and_again(make, server, own_url):
     gateway = await started(make())
     async with Watch(gateway) as watch:
@@ -306,7 +307,7 @@ async def test_a_worker_starts_without_postgres_from_the_snapshot_and_a_revoked_
     assert (await ask_unseen(first))[:2] == (503, "key_store_unavailable")
     assert await readiness(first) == (200, "degraded")
     await server.start()
-    await eventually(lambda: _says(first, "ready"), 5, "ready")
+    await eventually(lambda: _says(first, "ready"), 10, "ready")
     assert (await ask_unseen(first))[0] == 401
     first.db = await asyncpg.connect(own_url)
     await first.changed()
@@ -326,7 +327,7 @@ async def test_without_a_snapshot_it_says_so_and_serves_as_soon_as_postgres_is_t
     assert (await gateway.get("/health/ready")).status == 503
     assert (await gateway.get("/health")).status == 200
     await server.start()
-    await eventually(lambda: _says(gateway, "ready"), 5, "ready")
+    await eventually(lambda: _says(gateway, "ready"), 10, "ready")
     assert (await gateway.chat()).status == 200
     gateway.db = await asyncpg.connect(own_url)
 
@@ -362,6 +363,7 @@ async def _is(connection, question, wanted):
     return await connection.fetchval(question) == wanted
 
 
+@pytest.mark.slow
 async def test_what_was_acknowledged_survives_a_crash_of_postgres(make, server, own_url):
     """Segments go once Postgres has said COMMIT: an immediate stop right after loses none of it."""
     gateway = await started(make())

@@ -211,6 +211,7 @@ async def test_a_killed_parent_leaves_no_workers_and_its_port_is_free_at_once(
     assert await connection.fetchval("SELECT end_reason FROM request_logs WHERE request_id = 'outlives'") == "complete"
 
 
+@pytest.mark.slow
 async def test_a_worker_that_cant_start_is_tried_ever_more_slowly(make_fleet, key, session):
     """A crash loop must not eat the machine, and one bad worker not the gateway: the other goes on serving."""
     fleet = make_fleet()
@@ -233,6 +234,7 @@ async def test_a_worker_that_cant_start_is_tried_ever_more_slowly(make_fleet, ke
     await eventually(lambda: len(fleet.workers()) == 2, 15, "two workers")
 
 
+@pytest.mark.slow
 async def test_four_gateways_started_at_once_on_an_empty_database_migrate_it_once_and_serve(
     tmp_path, empty_database_url, upstream, session
 ):
