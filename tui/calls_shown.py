@@ -34,10 +34,6 @@ def attempts(row: Row) -> str:
     return " > ".join(told) or "none"
 
 
-def end(row: Row) -> str:
-    return str(row.get("error_code") or row.get("end_reason") or figures.NONE)
-
-
 COLUMNS = [
     Column("TIME", "created_at", absolute),
     number("STATUS", "status"),
@@ -48,7 +44,8 @@ COLUMNS = [
     number("COST", "cost_nusd", figures.cost),
     number("FIRST BYTE", "ttft_ms", figures.seconds),
     number("TOTAL", "latency_ms", figures.seconds),
-    Column("END", ".", end),
+    Column("END", "end_reason"),
+    Column("ERROR", "error_code"),
     Column("USAGE", "usage_source"),
     Column("PROJECT", "project"),
     Column("KEY", "key"),
