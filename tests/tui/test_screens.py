@@ -124,6 +124,7 @@ async def test_hostile_text_neither_crashes_nor_reaches_the_terminal(text):
                 assert all(cell_len(line) <= 120 for line in shown.split("\n"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(60, 16), (100, 30), (79, 20), (200, 60), (119, 29)])
 @pytest.mark.parametrize("name", ["overview", "logs", "keys", "settings", "playground"])
 async def test_other_sizes_are_fine_too(gateway, name, size):
