@@ -10,7 +10,7 @@ from math import floor
 
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, SLOT_LEASE_S, Back, Drawn
 
-MOST_CALLS = 64
+MOST_CALLS = 192
 """A share is at most this many times more than what the call that asks needs."""
 RECENT_S = 1.5
 """After this nobody asks which worker an entry of a rate was for."""

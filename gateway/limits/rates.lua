@@ -10,7 +10,7 @@ if not now then
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 local slots = kind == 'slots'
-local WINDOW, SHARE, LEASE, MOST, RECENT, BUCKETS = 60, 0.4, 30, 64, 1.5, 10
+local WINDOW, SHARE, LEASE, MOST, RECENT, BUCKETS = 60, 0.4, 30, 192, 1.5, 10
 
 local grants = {}
 local horizon = slots and now or now - WINDOW - SHARE

@@ -221,7 +221,13 @@ class Call:
 
     def tried(self) -> int:
         """Attempts that reached for a provider; a resting target was none."""
-        return sum(1 for attempt in self.attempts if attempt.failure not in NOT_TRIED)
+        tried = 0
+        for (
+            attempt
+        ) in self.attempts:  # a generator expression costs three times as much for the one attempt of most calls
+            if attempt.failure not in NOT_TRIED:
+                tried += 1
+        return tried
 
 
 NOT_TRIED = frozenset({"resting", "unconfigured", "overloaded", "unsupported", "forced"})
