@@ -3,7 +3,7 @@
     python -m bench.limits [--calls 20000] [--rounds 7] [--seconds 4]
 
 A call here has nine rules: requests and tokens of its org, requests, tokens and concurrency of its project, requests of its end user, and a
-budget of org, project and key. Its shares suffice (saturation: one call in about sixty draws). Draws are asked of a Postgres and a Valkey of
+budget of org, project and key. Its shares suffice (saturation: one call in about two hundred draws). Draws are asked of a Postgres and a Valkey of
 the run's own, with their shipped durability, by as many workers at once as help. Writes bench/results/DATE-limits.json.
 """
 
