@@ -1,8 +1,9 @@
 """What a call costs: CPU-µs of the whole process tree, req/s and added latency, for whole answers and streams, against going direct.
 
-`python -m bench.overhead [--seconds 4] [--rounds 3] [--other NAME=URL,PID[,KEY[,MODEL]]] …` prints a table and writes
+`python -m bench.overhead [--seconds 4] [--rounds 3] [--tls] [--mock-port P --other NAME=URL,PID[,KEY[,MODEL]]] …` prints a table and writes
 bench/results/<date>-overhead.json with every raw round. Runs are interleaved (direct, Optyx, others, direct, …) and medians are shown.
-Another gateway must be running already, with the printed mock upstream behind it: then it is measured in the same rounds.
+Another gateway must be running already, with the mock upstream (`--mock-port`) behind it: then it is measured in the same rounds, pinned
+to the same core.
 """
 
 from __future__ import annotations
@@ -147,13 +148,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--other", type=other, action="append", default=[])
     parser.add_argument("--tls", action="store_true", help="also with a provider that speaks TLS")
-    parser.add_argument("--pause", action="store_true", help="print the mock's URL and wait for Enter before measuring")
+    parser.add_argument(
+        "--mock-port", type=int, default=0, help="where the mock upstream listens, for gateways that are told before"
+    )
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        mock = stack.enter_context(rig.upstream())
+        mock = stack.enter_context(rig.upstream(port=given.mock_port))
         print(f"mock upstream: {mock}")
-        if given.pause:
-            input("start the other gateways on it, then press Enter ")
         gateway = stack.enter_context(rig.running(mock))
         time.sleep(1)
         subjects = [
@@ -162,6 +163,8 @@ def main() -> None:
             *([tls(stack)] if given.tls else []),
             *given.other,
         ]
+        for each in given.other:
+            processes.pin(each.pid, rig.GATEWAY_CORE)
         rows = compare(subjects, WHOLE + STREAMS, given.rounds, given.seconds)
     show(rows)
     print(f"written: {write('overhead', rows)}")

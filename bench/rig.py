@@ -79,9 +79,16 @@ def certificate(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def upstream(pem: Path | None = None) -> Iterator[str]:
+def upstream(pem: Path | None = None, port: int = 0) -> Iterator[str]:
     """The mock provider, pinned beside the load, with TLS when it is given a certificate; gives its base URL."""
-    command = [sys.executable, "-m", "bench.upstream", *(["--certificate", str(pem)] if pem else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.upstream",
+        "--port",
+        str(port),
+        *(["--certificate", str(pem)] if pem else []),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
