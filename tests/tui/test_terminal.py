@@ -161,9 +161,8 @@ def test_hostile_text_reaches_the_terminal_as_signs_alone(gateway, tmp_path, par
         terminal.wait_for("acme")
         for text in HOSTILE[part::4]:
             gateway.hostile = text
-            for key in b"12345678":
-                terminal.send(bytes([key]))
-                terminal.wait_for_silence(0.06)
+            for key in b"1234568":  # not 7: the playground takes what is typed as its message
+                terminal.press(bytes([key]), 0.06)
             assert terminal.process.poll() is None, f"{text!r} ended it: {terminal.words[-500:]}"
         left = ALLOWED.sub(b"", terminal.output).decode("utf-8", "replace")
     obeyed = {hex(ord(sign)) for sign in left if not sign.isprintable() and sign not in "\r\n"}
