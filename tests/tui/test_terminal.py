@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -88,6 +89,14 @@ def test_no_credentials_is_explained_and_not_a_traceback(tmp_path):
         assert "Traceback" not in terminal.words
         terminal.send(b"q")
         assert terminal.process.wait(10) == 0
+
+
+def test_a_terminal_that_is_closed_ends_the_dashboard(gateway, tmp_path):
+    """Also where no SIGHUP says so: here the terminal controls nobody."""
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path)) as terminal:
+        terminal.wait_for("acme")
+        terminal.hang_up()
+        assert terminal.process.wait(10) == 128 + signal.SIGHUP
 
 
 def test_keys_are_answered_soon_and_a_lone_escape_too(gateway, tmp_path):
