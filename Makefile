@@ -24,18 +24,18 @@ tui:  ## the dashboard of a gateway that runs
 
 test:  ## every quick test, on a real Postgres and a real Valkey that it starts itself
 	@$(DEV)
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 test-all:  ## the quick and the long tests
 	@$(DEV)
-	@$(PY) -m pytest -m ''
+	@$(PY) -m pytest -m '' --timeout 900
 
 check: locks-current  ## what CI checks: format, lint, types, locks, tests
 	@$(DEV)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 format:  ## lay the code out
 	@$(DEV)
