@@ -9,9 +9,11 @@ import aiohttp
 import pytest
 
 from gateway import ids
+from gateway.limits.pools import SLOT_LEASE_S
 from tests.books.processes import Fleet, environment, seeded
 from tests.conftest import eventually, free_port
 from tests.limits.rules import COST_NUSD, MODEL, TOKENS
+from tests.upstream import silent
 
 BODY = {"model": MODEL, "max_tokens": TOKENS, "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -80,6 +82,37 @@ async def test_a_killed_worker_leaves_no_hold_and_no_free_money(fleet, connectio
     await eventually(goes_on, 20)
     assert served[200] == 40
     assert len(upstream.ledger) == 50
+
+
+@pytest.mark.slow
+async def test_slots_of_a_killed_worker_are_free_again_within_their_lease(fleet, connection, upstream):
+    await connection.execute(
+        "INSERT INTO limits (id, scope, subject, concurrency) VALUES ($1, 'project', $2, 5)",
+        ids.new("lim"),
+        fleet.project_id,
+    )
+    await fleet.start(workers=2)
+    upstream.by_model[MODEL] = silent()
+    under_way = asyncio.create_task(storm(fleet, 5))
+    await eventually(lambda: len(upstream.seen) == 5)
+    assert await storm(fleet, 3) == {429: 3}
+    for pid in fleet.workers():
+        os.kill(pid, signal.SIGKILL)
+    assert await under_way == {0: 5}
+    del upstream.by_model[MODEL]
+
+    async def all_five_are_free():
+        """The whole storm, or none of it: what is admitted of five calls at once is over in a moment."""
+        return (await storm(fleet, 5))[200] == 5
+
+    await eventually(all_five_are_free, SLOT_LEASE_S + 10)
+    before = len(upstream.seen)
+    upstream.by_model[MODEL] = silent()
+    again = asyncio.create_task(storm(fleet, 5))
+    await eventually(lambda: len(upstream.seen) == before + 5)
+    assert await storm(fleet, 1) == {429: 1}
+    fleet.kill()
+    assert await again == {0: 5}
 
 
 async def _recorded(connection, calls):
