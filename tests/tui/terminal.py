@@ -44,7 +44,10 @@ class Terminal:
             "PYTHONPATH": str(ROOT),
             **(env or {}),
         }
-        self.env = {name: value for name, value in given.items() if value is not None}
+        # a size in the environment would win over the terminal's own
+        self.env = {
+            name: value for name, value in given.items() if value is not None and name not in ("COLUMNS", "LINES")
+        }
         self.reads: list[tuple[float, bytes]] = []
         self.begun = 0.0
         self._stopped = threading.Event()
