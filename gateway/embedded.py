@@ -117,8 +117,8 @@ class EmbeddedPostgres:
         if account:
             bindir = self._open_to(account, bindir)
         self.base.chmod(0o700)
-        running = self._running()
-        if running is not None:  # a killed owner's server
+        running = self._left_running(deadline)
+        if running is not None:
             return running
         if not (self.data / "PG_VERSION").exists():
             self._create(bindir, account)
@@ -138,6 +138,15 @@ class EmbeddedPostgres:
                 break
         tail = self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
         raise PostgresError(f"the embedded Postgres in {self.base} did not start. Its last words:\n{tail}")
+
+    def _left_running(self, deadline: float) -> str | None:
+        """The URL of a killed owner's server. One that is just ending, as they do without their owner, is waited for: None then."""
+        while True:
+            running = self._running()
+            old = _pid_in(self.data / "postmaster.pid")
+            if running is not None or old is None or not _is_postgres(old) or time.monotonic() > deadline:
+                return running
+            time.sleep(0.02)
 
     def _spawn(self, bindir: Path, arguments: list[str], account: dict[str, Any]) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg2
@@ -59,6 +60,20 @@ time.sleep(60)
     owner.stdout.close()
     after = EmbeddedPostgres(scratch / "killed", settings=FAST)
     assert one(after.start()) == 1
+    after.stop()
+
+
+def test_a_server_that_is_just_ending_is_waited_for(scratch):
+    before = EmbeddedPostgres(scratch / "ending", settings=FAST)
+    assert one(before.start()) == 1
+    before._lock.close()  # as if its owner were gone
+    before.is_owner = False
+    os.kill(before.pid, signal.SIGINT)
+    while before._is_ready(before.pid):
+        time.sleep(0.001)
+    after = EmbeddedPostgres(scratch / "ending", settings=FAST)
+    assert one(after.start()) == 1
+    before._process.wait(10)
     after.stop()
 
 
