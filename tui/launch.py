@@ -103,7 +103,7 @@ def main() -> None:
     _check_terminal()
     prepare_environment()
     paint(options)
-    from tui.app import run
+    from tui.start import run
 
     raise SystemExit(run(options))
 

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from tests.cli.line import PROGRAM, optyx, process, pty_process
-from tests.tui.fake_gateway import SECRET, TOKEN
+from tests.tui.fake_changes import SECRET
+from tests.tui.fake_gateway import TOKEN
 from tui import flags
 from tui.faults import Fault
 from tui.safe import cells, cut

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.cli.line import PROGRAM, optyx, process, pty_process
-from tests.tui.fake_gateway import SECRET
+from tests.tui.fake_changes import SECRET
 
 
 def statuses(fake) -> dict[str, str]:

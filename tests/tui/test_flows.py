@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.tui.fake_gateway import SECRET, FakeGateway
+from tests.tui.fake_changes import SECRET
+from tests.tui.fake_gateway import FakeGateway
 from tests.tui.stage import WIDE, screen_text, settled, stage, until
 from tui.location import Location
 from tui.widgets.dialogs import Confirm
@@ -297,7 +298,7 @@ async def test_a_change_is_held_while_the_gateway_is_away_and_panels_show_their_
         gateway.__exit__()
         app.action_refresh_now()
         await until(lambda: app.link.state == "offline", pilot)
-        app._tick()
+        app.pulse.beat()
         await pilot.pause()
         assert "STALE" in screen_text(app)
         await pilot.press("d")

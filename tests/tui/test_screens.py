@@ -104,7 +104,7 @@ async def test_a_wrong_token_is_signed_out_and_not_hammered():
             assert "SIGNED OUT" in screen_text(app)
             asked = len(fake.seen)
             for _ in range(5):
-                app._tick()
+                app.pulse.beat()
                 await pilot.pause()
             assert len(fake.seen) <= asked + 1
 

@@ -224,7 +224,7 @@ class Logs(View):
         self.flushes += 1
         if not self.display and tail.waiting < 20_000:
             return
-        if not self.optyx.is_watched and self.flushes % int(flush_hz()):
+        if not self.optyx.pulse.is_watched and self.flushes % int(flush_hz()):
             return  # once a second is enough for nobody
         rows = tail.take()
         if not rows:

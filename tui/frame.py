@@ -1,0 +1,66 @@
+"""The frame around every view: crumbs and state above, status and keys below, and a banner while the gateway is away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tui import clock
+from tui.launch import LEAST
+from tui.widgets.chrome import Banner, keys_line, tabs_line, top_line
+from tui.widgets.line import Line, fit, visible
+from tui.widgets.panel import Bar
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+
+TAB_OF = {"detail": "logs", "settings": "projects", "models": "providers", "usage": "limits"}
+
+
+def draw(app: OptyxApp) -> None:
+    """Gives every part of the frame what it should now say; only what differs is painted."""
+    if app.is_too_small:
+        needs = fit(f"needs {LEAST[0]}×{LEAST[1]}, has {app.size.width}×{app.size.height}", app.size.width)
+        app.query_one("#status", Bar).set_line([(needs, "warn")])
+        return
+    width = app.size.width
+    place = app.history.here
+    rights = "read-only" if app.readonly else "viewer: no changes" if not app.may_write else ""
+    crumbs = place.crumbs(app.context)
+    app.query_one("#top", Bar).set_line(
+        top_line(crumbs, app.link.said(), clock.moment(), width, guarded=app.guarded, rights=rights)
+    )
+    app.query_one("#tabs", Bar).set_line(tabs_line(TAB_OF.get(place.screen, place.screen), width))
+    app.query_one(Banner).set_lines(_banner(app))
+    app.query_one("#status", Bar).set_line(_status(app))
+    keys = app.keymap_table.footer((place.screen, "app"), may_write=app.may_write)
+    app.query_one("#keys", Bar).set_line(keys_line(keys, width))
+
+
+def title(app: OptyxApp) -> str:
+    """The terminal's title: the context, and how many things are urgent."""
+    return visible(f"optyx {app.context}" + (f" ✖{app.urgent}" if app.urgent else ""))
+
+
+def _banner(app: OptyxApp) -> list[Line]:
+    link = app.link
+    if link.state == "offline":
+        wait = max(0, round(link.next_try - time.monotonic()))
+        age = f"Showing data {int(link.age_s)} s old. " if link.last_answer else ""
+        next_try = f"   {age}Next try in {wait} s.  ^r now   :doctor why   changes are held until it answers"
+        return [[(f" ✖ Lost the gateway: {link.reason}", "banner")], [(next_try, "banner")]]
+    if link.state == "signed_out":
+        return [
+            [(f" ✖ The gateway does not take this admin token ({app.url}).", "banner")],
+            [("   optyx login signs in again.", "banner")],
+        ]
+    return []
+
+
+def _status(app: OptyxApp) -> Line:
+    left_s = app.undo.left_s
+    view = app.view
+    line: Line = [(" ", ""), *(view.status() if view is not None and view.is_mounted else [])]
+    if left_s:
+        line += [("   ", ""), ("Undo: ", "accent"), (f"{app.undo.text} (u, {left_s} s)", "")]
+    return line

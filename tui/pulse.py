@@ -1,0 +1,68 @@
+"""Once a second: the clock, the ages of what is shown, and whatever is due to be asked again. Less while nobody looks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from textual.screen import ModalScreen
+
+from tui.notices import Toasts
+from tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
+    from tui.screens.view import View
+
+UNWATCHED_S = 10
+QUIET_S = 8.0
+"""After so long without an answer the gateway is asked whether it is there, so that a view that never asks is not called stale."""
+
+
+class Pulse:
+    def __init__(self, app: OptyxApp) -> None:
+        self._app = app
+        self._beats = 0
+        self._next_load = 0.0
+        self.is_watched = True
+        """False while another window has the focus: then less is asked and drawn."""
+
+    def visited(self, view: View) -> None:
+        """A view that comes into sight asks by itself: the next time is one period later."""
+        self._next_load = time.monotonic() + (view.every_s or 0)
+
+    def watch(self, is_watched: bool) -> None:
+        self.is_watched = is_watched
+        if is_watched:
+            self._next_load = 0.0
+            self.beat()
+
+    def beat(self) -> None:
+        app = self._app
+        if not app.query(Toasts):
+            return  # the app is ending, its widgets are gone
+        self._beats += 1
+        if not self.is_watched and self._beats % UNWATCHED_S:
+            return
+        app.redraw_chrome()
+        app.query_one(Toasts).expire()
+        view = app.view
+        if app.link.state == "no_credentials" or view is None or isinstance(app.screen, ModalScreen):
+            return
+        if app.link.stale_s is not None or view.was_stale:
+            view.was_stale = app.link.stale_s is not None
+            for panel in view.query(Panel):
+                panel.changed()
+        if app.link.state == "live" and app.link.age_s > QUIET_S and not app.greeting:
+            app.greet()
+        self._ask_again(view)
+
+    def _ask_again(self, view: View) -> None:
+        link, now = self._app.link, time.monotonic()
+        if link.state in ("offline", "signed_out"):
+            if now >= link.next_try and not view.waiting:
+                link.next_try = now + (10.0 if link.state == "signed_out" else 1.0)
+                view.load()
+        elif view.every_s is not None and not view.waiting and now >= self._next_load:
+            self._next_load = now + (view.every_s if self.is_watched else max(view.every_s, UNWATCHED_S)) - 0.5
+            view.load()

@@ -1,0 +1,44 @@
+"""From the launcher to a running app: whose gateway, which theme, which first screen."""
+
+from __future__ import annotations
+
+import os
+
+from tui.app import OptyxApp
+from tui.keys import KeymapError
+from tui.launch import Options, has_utf8, refuse
+from tui.location import Location
+from tui.session import session_for
+from tui.themes import DEFAULT, NAMES
+from tui.widgets.marks import Glyphs
+
+
+def run(options: Options) -> int:
+    """Called by the launcher when the terminal is known to be fit. Another context is another app in the same process."""
+    while True:
+        app = app_for(options)
+        status = app.run(mouse=app.mouse_on) or 0
+        if not app.next_context:
+            return status
+        options.context, options.screen, options.filter = app.next_context, "overview", ""
+
+
+def app_for(options: Options) -> OptyxApp:
+    Glyphs.ascii = not has_utf8()
+    session = session_for(options)
+    theme = options.theme or os.environ.get("OPTYX_THEME") or session.theme or DEFAULT
+    if theme not in NAMES:
+        refuse(f"there is no theme {theme!r}; they are {', '.join(NAMES)}")
+    try:
+        return OptyxApp(
+            session.connect,
+            context=session.context,
+            url=session.url,
+            start=Location(options.screen, filter=options.filter) if session.connect else None,
+            theme=theme,
+            readonly=options.readonly or session.readonly,
+            guarded=session.guarded,
+            why_not=session.why_not,
+        )
+    except KeymapError as error:
+        refuse(str(error))
