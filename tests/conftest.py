@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -35,10 +37,26 @@ for name in [name for name in os.environ if name.startswith(("OPTYX_", "GATEWAY_
     del os.environ[name]
 
 
+_port_locks: list[int] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server under test. Outside the range from which the kernel takes the ports of connections, and locked until this
+    process ends: gateways share ports (SO_REUSEPORT), so that two test processes with the same one would get each other's calls."""
+    folder = Path(tempfile.gettempdir()) / f"optyx-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        port = random.randrange(10_000, 32_000)
+        lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(lock)
+            continue
+        _port_locks.append(lock)
+        return port
 
 
 @pytest.fixture(scope="session")
