@@ -25,6 +25,7 @@ from bench.load import request_bytes
 from bench.upstream import ANSWER
 from gateway import catalog as c
 from gateway import keyring
+from gateway.connection import Origin, encode_request
 from gateway.health import Health
 from gateway.journal import Journal
 from gateway.ledger import Price
@@ -34,8 +35,8 @@ from gateway.metrics import Metrics
 from gateway.providers import openai
 from gateway.proxy import answer, exchange, serve
 from gateway.proxy.call import Plane
+from gateway.reply import Reply
 from gateway.secret import Secret
-from gateway.upstream import Origin, Reply, encode_request
 
 STEPS = (
     (serve, "authenticate"), (serve, "read"), (serve, "read_headers"), (serve, "parse"), (serve, "route_of"), (serve, "check"),

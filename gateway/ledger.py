@@ -72,10 +72,11 @@ def call_cost(own_nusd: int | None, is_answered: bool, others_nusd: Iterable[int
 
 def usd(nusd: int) -> str:
     """A nano-USD amount as a decimal string: exact, up to nine decimals, at least two (`"0.00"`, `"1.50"`, `"-0.000000001"`)."""
-    sign = "-" if nusd < 0 else ""
-    whole, part = divmod(abs(nusd), NUSD_PER_USD)
-    decimals = f"{part:09d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{whole}.{decimals}"
+    if nusd < 0:
+        return "-" + usd(-nusd)
+    text = f"{nusd // NUSD_PER_USD}.{nusd % NUSD_PER_USD:09d}".rstrip("0")
+    decimals = len(text) - text.index(".") - 1
+    return text if decimals >= 2 else text + "00"[decimals:]
 
 
 def nusd(amount_usd: str) -> int:

@@ -26,7 +26,8 @@ from gateway.catalog import Model, Provider, Timeouts
 from gateway.errors import NotFound
 from gateway.providers.provider import Adapter, Failure, UpstreamRequest
 from gateway.providers.provider import Ask as Call
-from gateway.upstream import Reply, Upstream
+from gateway.reply import Reply
+from gateway.upstream import Upstream
 
 CONNECT_S = 5.0
 PATIENCE = Timeouts(connect_ms=5_000, whole_ms=30_000)

@@ -82,23 +82,30 @@ class OpenAI:
     """The adapter; holds nothing."""
 
     def build(self, ask: Ask, base_url: str, credential: str | None) -> UpstreamRequest | Failure:
-        fields = dict(ask.fields)
-        fields["model"] = _encode(ask.model)
+        """The caller's body as it came where nothing in it has to change, else its raw values around what does."""
+        fields = ask.fields
+        changed: dict[str, bytes] = {}
+        model = _encode(ask.model)
+        if fields.get("model") != model:
+            changed["model"] = model
         if ask.endpoint == "chat":
-            fields["messages"] = without_signatures(fields["messages"])
+            messages = without_signatures(fields["messages"])
+            if messages is not fields["messages"]:
+                changed["messages"] = messages
             if ask.stream and (ask.can_count or ask.include_usage):
                 try:
-                    fields["stream_options"] = _with_usage_asked(fields.get("stream_options"))
+                    changed["stream_options"] = _with_usage_asked(fields.get("stream_options"))
                 except msgspec.MsgspecError:
                     return failures.unreadable_request("OpenAI")
             if ask.max_tokens_cap is not None:
                 # api.openai.com's newer models refuse `max_tokens`; most compatible servers know only that name
                 name = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
-                fields[name] = str(ask.max_tokens_cap).encode()
+                changed[name] = str(ask.max_tokens_cap).encode()
         headers = [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
         if credential:
             headers.append(("Authorization", f"Bearer {credential}"))
-        return UpstreamRequest(PATHS[ask.endpoint], headers, encode_fields(fields))
+        body = encode_fields({**fields, **changed}) if changed else ask.body
+        return UpstreamRequest(PATHS[ask.endpoint], headers, body)
 
     def translate(self, ask: Ask, status: int, headers: Mapping[str, str], body: bytes) -> Answer | Failure:
         if headers.get("content-encoding", "identity") != "identity":

@@ -22,12 +22,12 @@ from gateway.limits.limits import Hold, Limits
 from gateway.metrics import Metrics
 from gateway.providers.provider import Adapter, Endpoint
 from gateway.records import AttemptRecord, EndReason, Final, Record
-from gateway.upstream import Reply, Upstream
+from gateway.reply import Reply
+from gateway.upstream import Upstream
 
 if TYPE_CHECKING:
     from gateway.proxy.forward import Relay
 
-_worker_prefix = secrets.token_hex(4)
 _numbers = iter(range(1, 1 << 62))
 
 
@@ -153,71 +153,70 @@ class Idempotency(Protocol):
         ...
 
 
-class Call:
-    """One client request, fact by fact. Slotted and mutable: made once per call on the hot path."""
+class Call(msgspec.Struct, eq=False):
+    """One client request, fact by fact. Made once per call on the hot path."""
 
-    __slots__ = (
-        "answered_by", "attempts", "call_id", "captured", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code", "fields", "finish",
-        "first_byte_ns", "hold", "is_cut", "is_gone", "is_recorded", "key", "max_tokens", "price", "project", "prompt_estimate", "relayed",
-        "reply", "request_id", "requested_model", "runs_on", "started_ns", "status", "stream", "tags", "target", "tier", "traceparent",
-        "upstream_ns", "usage", "usage_source", "user", "why",
-    )  # fmt: skip
+    endpoint: Endpoint
+    request_id: str = ""
+    """The caller's own, else one is made of the call's id."""
+    started_ns: int = 0
+    created_at: float = 0.0
+    call_id: str = ""
+    key: Key | None = None
+    project: Project | None = None
+    tier: str | None = None
+    requested_model: str | None = None
+    stream: bool = False
+    user: str | None = None
+    tags: list[str] | None = None
+    traceparent: str | None = None
+    max_tokens: int = 0
+    prompt_estimate: int = 0
+    """Prompt tokens from above, for holds."""
+    fields: dict[str, bytes] = {}
+    """The request's members as raw JSON, for an estimate if the provider counts nothing."""
+    attempts: list[AttemptRecord] = []
+    answered_by: tuple[str, str] | None = None
+    """Provider's name and the model's id."""
+    status: int = 0
+    error_code: str | None = None
+    end_reason: EndReason = "complete"
+    usage: Usage | None = None
+    usage_source: UsageSource = "none"
+    cost_nusd: int | None = None
+    price: Price | None = None
+    hold: Hold | None = None
+    first_byte_ns: int = 0
+    upstream_ns: int = 0
+    """Time spent waiting for upstream."""
+    captured: Captured | None = None
+    """Its bodies, where the project captures them."""
+    finish: str | None = None
+    why: str | None = None
+    relayed: str = ""
+    """Header lines of the provider's that go on to the client."""
+    reply: Reply | None = None
+    target: Target | None = None
+    """The target that has been asked and has not failed."""
+    is_gone: bool = False
+    runs_on: bool = False
+    """The client has left, and upstream is read to its end all the same."""
+    is_cut: bool = False
+    """Our own shutdown has ended it."""
+    is_recorded: bool = False
 
-    def __init__(self, endpoint: Endpoint, request_id: str | None) -> None:
+    def __post_init__(self) -> None:
         self.started_ns = time.perf_counter_ns()
         self.created_at = round(clock.now(), 6)
-        self.call_id = new_call_id()
-        self.request_id = request_id or f"req_{self.call_id.replace('-', '')}"
-        self.endpoint = endpoint
-        self.key: Key | None = None
-        self.project: Project | None = None
-        self.tier: str | None = None
-        self.requested_model: str | None = None
-        self.stream = False
-        self.user: str | None = None
-        self.tags: list[str] | None = None
-        self.traceparent: str | None = None
-        self.max_tokens = 0
-        self.prompt_estimate = 0
-        """Prompt tokens from above, for holds."""
-        self.fields: dict[str, bytes] = {}
-        """The request's members as raw JSON, for an estimate if the provider counts nothing."""
-        self.attempts: list[AttemptRecord] = []
-        self.answered_by: tuple[str, str] | None = None
-        """Provider's name and the model's id."""
-        self.status = 0
-        self.error_code: str | None = None
-        self.end_reason: EndReason = "complete"
-        self.usage: Usage | None = None
-        self.usage_source: UsageSource = "none"
-        self.cost_nusd: int | None = None
-        self.price: Price | None = None
-        self.hold: Hold | None = None
-        self.first_byte_ns = 0
-        self.upstream_ns = 0
-        """Time spent waiting for upstream."""
-        self.captured: Captured | None = None
-        """Its bodies, where the project captures them."""
-        self.finish: str | None = None
-        self.why: str | None = None
-        self.relayed = b""
-        """Header lines of the provider's that go on to the client."""
-        self.reply: Reply | None = None
-        self.target: Target | None = None
-        """The target that has been asked and has not failed."""
-        self.is_gone = False
-        self.runs_on = False
-        """The client has left, and upstream is read to its end all the same."""
-        self.is_cut = False
-        """Our own shutdown has ended it."""
-        self.is_recorded = False
+        self.call_id, number = new_ids()
+        self.request_id = self.request_id or number
 
     def elapsed_ms(self) -> float:
-        return (time.perf_counter_ns() - self.started_ns) / 1e6
+        return ms(time.perf_counter_ns() - self.started_ns)
 
     def overhead_ms(self) -> float:
         """Our own part so far: everything but the waiting for upstream."""
-        return max(0.0, (time.perf_counter_ns() - self.started_ns - self.upstream_ns) / 1e6)
+        return ms(max(0, time.perf_counter_ns() - self.started_ns - self.upstream_ns))
 
     def tried(self) -> int:
         """Attempts that reached for a provider; a resting target was none."""
@@ -233,10 +232,28 @@ class Call:
 NOT_TRIED = frozenset({"resting", "unconfigured", "overloaded", "unsupported", "forced"})
 
 
-def new_call_id() -> str:
-    """A UUID's text: version 8, a random part per worker and a number. Ten times cheaper than uuid4 as text."""
-    number = f"{next(_numbers):016x}"
-    return f"{_worker_prefix}-{number[:4]}-8{number[4:7]}-8{number[7:10]}-{number[10:]}{_worker_tail}"
+def ms(ns: int) -> float:
+    """Milliseconds, with whole microseconds: rounding a float costs twice as much."""
+    return ns // 1000 / 1000
 
 
-_worker_tail = secrets.token_hex(3)
+class _Ids:
+    """What all ids of this worker have in common, for the next 16 million of them."""
+
+    high = -1
+    call = request = ""
+    worker = secrets.token_hex(4)
+    tail = secrets.token_hex(3)
+
+
+def new_ids() -> tuple[str, str]:
+    """A call's id and a request id made of it. The call's is a UUID's text: version 8, a random part per worker and a number. Fifteen
+    times cheaper than uuid4 as text."""
+    number = next(_numbers)
+    if number >> 24 != _Ids.high:
+        _Ids.high = number >> 24
+        high = f"{_Ids.high:010x}"
+        _Ids.call = f"{_Ids.worker}-{high[:4]}-8{high[4:7]}-8{high[7:10]}-"
+        _Ids.request = "req_" + _Ids.call.replace("-", "")
+    end = f"{number & 0xFFFFFF:06x}{_Ids.tail}"
+    return _Ids.call + end, _Ids.request + end

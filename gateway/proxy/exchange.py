@@ -14,15 +14,15 @@ import msgspec
 
 from gateway import errors
 from gateway.catalog import Provider, Target
-from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator, UpstreamRequest
+from gateway.providers.provider import Adapter, Answer, Ask, Failure, StreamTranslator, UpstreamRequest
 from gateway.proxy.answer import relayed
 from gateway.proxy.body import Asked
-from gateway.proxy.call import Call, Plane
+from gateway.proxy.call import Call, Plane, ms
 from gateway.proxy.choose import Route
 from gateway.proxy.meter import bill
 from gateway.proxy.verdict import no_target_left
 from gateway.records import AttemptRecord
-from gateway.upstream import Reply
+from gateway.reply import Reply
 
 MAX_ATTEMPTS = 3
 MAX_PER_TARGET = 2
@@ -57,14 +57,21 @@ async def exchange(
     waiting = list(route.targets)
     tries: dict[int, int] = {}
     failed_at: dict[int, float] = {}
-    clock = asyncio.get_running_loop().time
     while waiting and call.tried() < MAX_ATTEMPTS:
         target = waiting.pop(0)
         if id(target) in failed_at:
-            await asyncio.sleep(failed_at[id(target)] + random.uniform(0.1, 0.3) - clock())
+            await asyncio.sleep(failed_at[id(target)] + random.uniform(0.1, 0.3) - time.monotonic())
             if call.is_gone:
                 raise ClientGone
-        outcome = await _attempt(plane, call, route, target, asked, max_tokens_cap)
+        began_ns = time.perf_counter_ns()
+        model = target.model
+        attempt = AttemptRecord(model.provider.name, model.id, start_ms=ms(began_ns - call.started_ns))
+        call.attempts.append(attempt)
+        outcome: Whole | Streaming | Failure | None = rests(plane, route, target)
+        if outcome is None:
+            outcome = await _try(plane, call, route, target, asked, max_tokens_cap, attempt)
+        attempt.ms = ms(time.perf_counter_ns() - began_ns)
+        _write_down(plane, call, target, attempt, outcome)
         if isinstance(outcome, Whole) or (call.runs_on and isinstance(outcome, Streaming)):
             return outcome  # also when the client has left: what it cost is known
         if call.is_gone:
@@ -85,38 +92,32 @@ async def exchange(
             break  # the hold covers one attempt, and no budget has room for another
         tries[id(target)] = tries.get(id(target), 0) + 1
         if outcome.kind in RETRIED_IN_PLACE and tries[id(target)] < MAX_PER_TARGET:
-            failed_at[id(target)] = clock()
+            failed_at[id(target)] = time.monotonic()
             waiting.append(target)
     raise no_target_left(call, route, failures)
 
 
-async def _attempt(
-    plane: Plane, call: Call, route: Route, target: Target, asked: Asked, max_tokens_cap: int | None
-) -> Whole | Streaming | Failure:
-    """One try of one target, written down."""
-    provider, model = target.model.provider, target.model
-    attempt = AttemptRecord(provider.name, model.id, start_ms=round(call.elapsed_ms(), 3))
-    call.attempts.append(attempt)
-    started_ns = time.perf_counter_ns()
-    outcome = (
-        passed_over(plane, route, target)
-        or plane.health.enter(target, time.monotonic())
-        or await _try(plane, call, route, target, asked, max_tokens_cap, attempt)
-    )
-    attempt.ms = round((time.perf_counter_ns() - started_ns) / 1e6, 3)
-    if isinstance(outcome, Failure):
-        attempt.failure = outcome.kind if outcome.code != "forced" else "forced"
-        attempt.status = outcome.status
-        attempt.detail = outcome.detail or outcome.message
-        plane.metrics.attempt(provider.name, model.id, attempt.failure)
-        if outcome.usage is not None:
-            bill(plane.metrics, call, attempt, target, outcome.usage)
-        if not call.is_gone:
-            call.target = None
-    else:
-        call.answered_by = (provider.name, model.id)
-        plane.metrics.attempt(provider.name, model.id, "ok")
-    return outcome
+def rests(plane: Plane, route: Route, target: Target) -> Failure | None:
+    """Why this target is not asked now."""
+    return passed_over(plane, route, target) or plane.health.enter(target, time.monotonic())
+
+
+def _write_down(
+    plane: Plane, call: Call, target: Target, attempt: AttemptRecord, outcome: Whole | Streaming | Failure
+) -> None:
+    """One try of one target: into the call's facts, and counted."""
+    if not isinstance(outcome, Failure):
+        call.answered_by = (attempt.provider, attempt.model)
+        plane.metrics.attempt(attempt.provider, attempt.model, "ok")
+        return
+    attempt.failure = outcome.kind if outcome.code != "forced" else "forced"
+    attempt.status = outcome.status
+    attempt.detail = outcome.detail or outcome.message
+    plane.metrics.attempt(attempt.provider, attempt.model, attempt.failure)
+    if outcome.usage is not None:
+        bill(plane.metrics, call, attempt, target, outcome.usage)
+    if not call.is_gone:
+        call.target = None
 
 
 def passed_over(plane: Plane, route: Route, target: Target) -> Failure | None:
@@ -160,12 +161,18 @@ async def _try(
     call.target = target
     began_ns = time.perf_counter_ns()
     reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, keep)
-    outcome = await _understand(plane, call, target, ask, reply)
-    call.upstream_ns += time.perf_counter_ns() - began_ns
+    adapter = plane.adapters[provider.kind]
+    outcome: Whole | Streaming | Failure
+    if call.stream and reply.is_answer:
+        outcome = await _first_event(target, adapter, ask, reply)
+    else:
+        outcome = _understand(target, adapter, ask, reply)
+    ended_ns = time.perf_counter_ns()
+    call.upstream_ns += ended_ns - began_ns
     attempt.reused = reply.reused
     attempt.status = reply.status or None
     if reply.first_byte_ns:
-        attempt.ttft_ms = round((reply.first_byte_ns - began_ns) / 1e6, 3)
+        attempt.ttft_ms = ms(reply.first_byte_ns - began_ns)
         if not isinstance(outcome, Failure):
             call.first_byte_ns = reply.first_byte_ns
             call.relayed = relayed(reply.headers)
@@ -175,7 +182,7 @@ async def _try(
             call.target = None
     elif not isinstance(outcome, Streaming):  # how a stream ends is known later
         failure = outcome if isinstance(outcome, Failure) else None
-        plane.health.leave(target, failure, (time.perf_counter_ns() - began_ns) / 1e6, time.monotonic())
+        plane.health.leave(target, failure, (ended_ns - began_ns) / 1e6, time.monotonic())
     if not isinstance(outcome, Streaming):
         call.reply = None
     return outcome
@@ -210,16 +217,18 @@ def unsupported(provider: Provider, failure: Failure) -> errors.BadRequest:
     )
 
 
-async def _understand(plane: Plane, call: Call, target: Target, ask: Ask, reply: Reply) -> Whole | Streaming | Failure:
-    """What came back, as an answer or as a failure."""
-    adapter = plane.adapters[target.model.provider.kind]
-    if reply.failure is not None and not (reply.is_answer and ask.stream):
+def _understand(target: Target, adapter: Adapter, ask: Ask, reply: Reply) -> Whole | Failure:
+    """What came back whole, as an answer or as a failure."""
+    if reply.failure is not None:
         return reply.failure
     if not reply.is_answer:
         return adapter.classify(reply.status, reply.headers, reply.body())
-    if not ask.stream:
-        answer = adapter.translate(ask, reply.status, reply.headers, reply.body())
-        return answer if isinstance(answer, Failure) else Whole(target, answer)
+    answer = adapter.translate(ask, reply.status, reply.headers, reply.body())
+    return answer if isinstance(answer, Failure) else Whole(target, answer)
+
+
+async def _first_event(target: Target, adapter: Adapter, ask: Ask, reply: Reply) -> Streaming | Failure:
+    """A stream up to its first event, or why there is none."""
     if reply.headers.get("content-encoding", "identity") != "identity":
         reply.abort()
         reply.aborted = False

@@ -33,7 +33,7 @@ async def explain(
 ) -> Explained:
     """`key` None: as a key of the project would fare that has no limits and no allow-list of its own."""
     told = Explained(endpoint, project.slug, key.name if key else "")
-    call = Call(endpoint, None)
+    call = Call(endpoint)
     call.project = project
     call.key = key or Key(KeyId(""), "", "", project.id, b"")
     try:

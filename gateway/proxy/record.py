@@ -9,7 +9,7 @@ from gateway.capture import Captured, Outcome, Ticket
 from gateway.catalog import Target
 from gateway.errors import Unavailable
 from gateway.ledger import Usage, call_cost, cost_nusd
-from gateway.proxy.call import Call, Plane
+from gateway.proxy.call import Call, Plane, ms
 from gateway.proxy.choose import Route
 from gateway.proxy.meter import metered_tokens
 from gateway.records import EndReason, Final, Intent, Progress
@@ -153,9 +153,9 @@ def to_final(
         usage_source=call.usage_source,
         cost_nusd=call.cost_nusd,
         price_id=call.price.id if call.price else None,
-        latency_ms=round(latency_ms, 3),
-        ttft_ms=round((call.first_byte_ns - call.started_ns) / 1e6, 3) if call.first_byte_ns else None,
-        overhead_ms=round(overhead_ms, 3),
+        latency_ms=latency_ms,
+        ttft_ms=ms(call.first_byte_ns - call.started_ns) if call.first_byte_ns else None,
+        overhead_ms=overhead_ms,
         user=call.user,
         tags=call.tags,
         details=details or None,

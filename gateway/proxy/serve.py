@@ -33,7 +33,7 @@ _TAG = re.compile(r"[^\s,=\x00-\x1f\x7f]{1,64}(=[^,\x00-\x1f\x7f]{0,128})?")
 
 async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
     """Answers one call, whatever happens: every way out writes an answer (unless the client has left) and a record."""
-    call = Call(endpoint, ids.kept_request_id(caller.header("x-request-id")))
+    call = Call(endpoint, ids.kept_request_id(caller.header("x-request-id")) or "")
     try:
         if plane.is_draining:
             caller.keep_alive = False
@@ -95,7 +95,7 @@ async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked:
         await synced_anyhow(plane)
     if replay is not None:
         await replay.finish(200, "application/json", outcome.answer.body)
-    caller.write(answer.whole(plane, caller, call, 200, outcome.answer.body, [answer.JSON]))
+    caller.write(answer.whole(plane, caller, call, 200, outcome.answer.body, answer.JSON))
 
 
 def route_of(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
@@ -174,16 +174,8 @@ def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, 
     call.cost_nusd = 0
     call.captured = None  # the call that is repeated has it
     finish(plane, call, "replayed")
-    caller.write(
-        answer.whole(
-            plane,
-            caller,
-            call,
-            status,
-            body,
-            [f"Content-Type: {content_type}\r\n".encode(), b"x-optyx-replayed: true\r\n"],
-        )
-    )
+    extra = f"Content-Type: {content_type}\r\nx-optyx-replayed: true\r\n"
+    caller.write(answer.whole(plane, caller, call, status, body, extra))
 
 
 async def _synced(plane: Plane) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gateway import __main__, journal, logbook, shortcut, upstream
+from gateway import __main__, connection, journal, logbook, shortcut
 from gateway.proxy import answer, serve
 from gateway.records import Final
 from gateway.store import ingest, writer
@@ -66,10 +66,10 @@ POINTS: dict[str, Callable[[], None]] = {
     "after auth": lambda: after(serve, "authenticate"),
     "after hold": lambda: after(serve, "check"),
     "after intent": lambda: after(serve, "intend"),
-    "after upstream headers": lambda: after(upstream.Connection, "on_headers_complete"),
-    "first byte": lambda: after(upstream.Connection, "on_body"),
-    "mid": lambda: after(upstream.Connection, "on_body", third()),
-    "last upstream byte": lambda: before(upstream.Connection, "_end_of_message"),
+    "after upstream headers": lambda: after(connection.Connection, "on_headers_complete"),
+    "first byte": lambda: after(connection.Connection, "on_body"),
+    "mid": lambda: after(connection.Connection, "on_body", third()),
+    "last upstream byte": lambda: before(connection.Connection, "_end_of_message"),
     "after final": lambda: after(journal.Journal, "append", lambda _self, record: type(record) is Final),
     "after last client byte": lambda: after(shortcut.PlainCaller, "write", is_last),
     "mid-INSERT": lambda: before(ingest, "_move_budgets"),
