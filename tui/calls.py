@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.admin import schema
-from tui.wire import Answer, GatewayError, Wire, quoted
+from tui.wire import Answer, EventStream, GatewayError, Wire, quoted
 
 T = TypeVar("T")
 
@@ -151,8 +151,17 @@ class Client(Wire):
             {"add_usd": add_usd, "until": until, "reason": reason or None},
         )
 
-    def test_provider(self, provider: str) -> schema.ProviderTest:
-        return read(self.write("POST", f"/providers/{quoted(provider)}/test", {"chat": True}).body, schema.ProviderTest)
+    def test_provider(self, provider: str) -> Iterator[schema.ProviderTest]:
+        """What is known of each step, again and again until all are decided. Raises GatewayError and Unreachable."""
+        path = f"/admin/v1/providers/{quoted(provider)}/test"
+        stream = EventStream(self, path, {}, body={"chat": True, "stream": True})
+        for event, _, data in stream.events():
+            body = msgspec.json.decode(data)
+            if event == "error":
+                raise GatewayError(500, str(body["error"]["code"]), str(body["error"]["message"]))
+            yield read(body, schema.ProviderTest)
+            if event == "done":
+                return
 
     def close_circuit(self, provider: str) -> schema.Changed:
         return self.changed("POST", f"/providers/{quoted(provider)}/circuit/close")

@@ -172,10 +172,11 @@ class ProviderChange(Asked):
 
 
 class ProviderTest(Asked):
-    """`chat`: ask for one token of one model too, which costs a little."""
+    """`chat`: ask for one token of one model too, whole and streamed, which costs a little. `stream`: the answer comes step by step."""
 
     chat: bool = False
     model: str | None = None
+    stream: bool = False
 
 
 class NewModel(Asked):

@@ -138,7 +138,7 @@ ROUTES: tuple[Route, ...] = (
     Route(method="DELETE", path="/providers/{id}", handler=providers.delete, role="owner", answer=s.Changed, db="write",
           summary="Delete a provider that no tier uses and that has no prices"),
     Route(method="POST", path="/providers/{id}/test", handler=provider_test.test, role="operator", body=a.ProviderTest,
-          answer=s.ProviderTest, db="none", summary="Try it step by step, with its own credential"),
+          answer=s.ProviderTest, db="none", summary="Try it step by step; with `stream` each step is told as it comes (SSE)"),
     Route(method="POST", path="/providers/{id}/enable", handler=providers.enable, role="operator", answer=s.SavedProvider, db="write",
           summary="Let calls go to it"),
     Route(method="POST", path="/providers/{id}/disable", handler=providers.disable, role="operator", answer=s.SavedProvider, db="write",

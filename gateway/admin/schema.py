@@ -541,7 +541,7 @@ class SavedProvider(Provider):
 
 
 class Step(Record):
-    """One step of a provider's test. `state`: ok, failed or skipped."""
+    """One step of a provider's test. `state`: ok, failed or skipped; while it is streamed also running and waiting."""
 
     name: str = ""
     state: str = "ok"

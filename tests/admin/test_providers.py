@@ -1,6 +1,7 @@
 """Providers over the admin API: credentials go in and never come out, addresses are checked, a switch says what it means."""
 
 import base64
+import json
 import secrets
 
 import pytest
@@ -141,22 +142,54 @@ async def test_a_test_goes_step_by_step_and_tells_the_real_error(make_gateway):
     good = (await gateway.admin("POST", "/providers/mine/test", {"chat": True})).json
     assert good["ok"], good
     assert [(step["name"], step["state"]) for step in good["steps"]] == [
-        ("configuration", "ok"), ("dns + tcp", "ok"), ("tls", "ok"), ("auth", "ok"), ("chat 1 token", "ok")
-    ]  # fmt: skip
-    assert good["steps"][3]["detail"] == "1 models"
+        (name, "ok") for name in ("configuration", "dns", "connect", "tls", "auth", "models", "chat 1 token", "stream")
+    ]
+    assert good["steps"][5]["detail"] == "1 model"
+    assert good["steps"][7]["detail"].startswith("first byte after")
     gateway.upstream.enqueue(failing(401, f"Incorrect API key provided: {SECRET}"))
     bad = (await gateway.admin("POST", "/providers/mine/test", {"chat": True})).json
     assert not bad["ok"]
-    assert [step["state"] for step in bad["steps"]] == ["ok", "ok", "ok", "failed", "skipped"]
-    assert bad["steps"][3]["detail"].startswith("401 ")
+    assert [step["state"] for step in bad["steps"]] == [*["ok"] * 4, "failed", *["skipped"] * 3]
+    assert bad["steps"][4]["detail"].startswith("401 ")
     assert SECRET not in str(bad)
     await gateway.admin(
         "PATCH", "/providers/mine", {"base_url": f"http://127.0.0.1:{free_port()}/v1", "credential": SECRET}
     )
     away = (await gateway.admin("POST", "/providers/mine/test")).json
-    assert [step["state"] for step in away["steps"]] == ["ok", "failed", "skipped", "skipped"]
-    assert "refused" in away["steps"][1]["detail"].lower()
+    assert [step["state"] for step in away["steps"]] == ["ok", "ok", "failed", *["skipped"] * 3]
+    assert "refused" in away["steps"][2]["detail"].lower()
     assert (await gateway.admin("POST", "/providers/none/test")).status == 404
+
+
+async def test_a_test_is_told_step_by_step_while_it_runs(make_gateway):
+    gateway = await make_gateway(OPTYX_SECRET_KEY=KEY)
+    await new_provider(gateway)
+    await gateway.admin("POST", "/models", {"id": "own-model", "provider": "mine", "is_free": True})
+    gateway.upstream.enqueue(whole({"object": "list", "data": []}), failing(503, f"over capacity, {SECRET}"))
+    url = f"{gateway.url}/admin/v1/providers/mine/test"
+    headers = {"Authorization": f"Bearer {await gateway.token()}"}
+    async with gateway.session.post(url, json={"chat": True, "stream": True}, headers=headers) as answer:
+        assert answer.content_type == "text/event-stream"
+        text = (await answer.read()).decode()
+    events = [block.split("\ndata: ") for block in text.strip().split("\n\n")]
+    assert [name for name, _ in events] == [*["event: progress"] * 7, "event: done"]
+    told = [json.loads(data) for _, data in events]
+    for number, one in enumerate(told[:-1]):
+        states = [step["state"] for step in one["steps"]]
+        assert states == [*["ok"] * number, "running", *["waiting"] * (7 - number)]
+    assert [step["state"] for step in told[-1]["steps"]] == [*["ok"] * 6, "failed", "skipped"]
+    assert told[-1]["steps"][6]["detail"].startswith("503 over capacity")
+    assert not told[-1]["ok"]
+    assert SECRET not in text
+
+
+async def test_models_of_a_tier_that_the_provider_does_not_list_are_told(make_gateway):
+    gateway = await make_gateway()
+    gateway.upstream.enqueue(whole({"data": [{"id": "gpt-6.1-sol"}]}))
+    tested = (await gateway.admin("POST", "/providers/openai/test")).json
+    assert tested["ok"]
+    assert tested["steps"][-1]["detail"].startswith("1 model; not listed: ")
+    assert "gpt-6.1-sol" not in tested["steps"][-1]["detail"]
 
 
 async def test_an_unconfigured_provider_says_which_variable_is_missing(make_gateway):

@@ -196,7 +196,7 @@ async def test_a_tier_without_a_target_is_the_only_finding(live, gateway):
 
 def test_a_sandbox_that_does_not_run_is_no_provider(fake):
     fake.providers[0].is_sandbox = True
-    fake.test_steps = {fake.providers[0].name: [("dns + tcp", "failed", "refused")]}
+    fake.test_steps = {fake.providers[0].name: [("connect", "failed", "refused")]}
     for provider in fake.providers[1:]:
         provider.credential_state = "missing"
     assert "No provider key" in found(doctor("gateway"))["providers"]["what"]

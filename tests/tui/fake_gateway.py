@@ -65,6 +65,7 @@ class FakeGateway:
         self.stopping = threading.Event()
         self.tail_open = threading.Event()
         self.cut = threading.Event()
+        self.step_gate: threading.Semaphore | None = None
         self.test_steps: dict[str, list[tuple[str, str, str]]] = {}
         self._owed, self._owed_at = 0.0, time.monotonic()
 
@@ -155,7 +156,9 @@ class Handler(BaseHTTPRequestHandler):
             if match and method == self.command:
                 with self.fake.lock:
                     answer = handler(self, *map(unquote, match.groups()))
-                if answer is not None:
+                if callable(answer):
+                    answer(self)
+                elif answer is not None:
                     self.answer(200, answer)
                 return
         self.refuse(404, "not_found", f"There is no {parts.path} here.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.admin import schema as s
@@ -11,7 +12,7 @@ from tests.tui import fake_streams, seeded
 from tests.tui.fake_streams import matcher
 
 if TYPE_CHECKING:
-    from tests.tui.fake_gateway import Handler
+    from tests.tui.fake_gateway import FakeGateway, Handler
 
 
 def logs(h: Handler) -> Any:
@@ -59,26 +60,22 @@ def preview(h: Handler, project: str) -> Any:
 
 
 def test_provider(h: Handler, name: str) -> Any:
-    if name in h.fake.test_steps:
-        told = [s.Step(name=step, state=state, detail=detail) for step, state, detail in h.fake.test_steps[name]]
-        return s.ProviderTest(steps=told, ok=all(one.state == "ok" for one in told))
-    failing = name == "groq"
-    steps = [("dns", 3.0, "ok"), ("tcp", 6.0, "ok"), ("tls", 14.0, "ok"), ("auth", 41.0, "ok"), ("models", 38.0, "ok")]
-    done = [
-        s.Step(name=step, ms=ms, state=state, detail="22 models" if step == "models" else "")
-        for step, ms, state in steps
-    ]
-    if failing:
-        done += [
-            s.Step(name="chat", ms=90.0, state="failed", detail="503 over capacity"),
-            s.Step(name="stream", state="skipped"),
-        ]
-    else:
-        done += [
-            s.Step(name="chat", ms=210.0, detail="1 token"),
-            s.Step(name="stream", ms=190.0, detail="first byte after 120 ms"),
-        ]
-    return s.ProviderTest(steps=done, ok=not failing)
+    told = s.ProviderTest(steps=steps_of(h.fake, name))
+    told.ok = all(one.state == "ok" for one in told.steps)
+    return partial(fake_streams.steps, told=told) if (h.body or {}).get("stream") else told
+
+
+def steps_of(fake: FakeGateway, name: str) -> list[s.Step]:
+    if name in fake.test_steps:
+        return [s.Step(name=step, state=state, detail=detail) for step, state, detail in fake.test_steps[name]]
+    took = (0.0, 3.0, 6.0, 14.0, 41.0, 0.2, 210.0, 190.0)
+    names = ("configuration", "dns", "connect", "tls", "auth", "models", "chat 1 token", "stream")
+    steps = [s.Step(name=step, ms=ms) for step, ms in zip(names, took, strict=True)]
+    steps[5].detail, steps[7].detail = "22 models", "first byte after 120 ms"
+    if name == "groq":
+        steps[6] = s.Step(name="chat 1 token", ms=90.0, state="failed", detail="503 over capacity")
+        steps[7] = s.Step(name="stream", state="skipped")
+    return steps
 
 
 def usage(h: Handler) -> Any:

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 def tail(h: Handler) -> None:
     fake = h.fake
-    h.send_response(200)
-    h.send_header("content-type", "text/event-stream")
-    h.send_header("connection", "close")
-    h.end_headers()
-    h.close_connection = True
+    start_events(h)
     wanted = matcher(h.query.get("filter", ""))
     last = h.headers.get("last-event-id")
     if last is None:
@@ -52,6 +48,28 @@ def tail(h: Handler) -> None:
             time.sleep(0.02)
     except OSError:
         pass  # the dashboard left
+
+
+def start_events(h: Handler) -> None:
+    h.send_response(200)
+    h.send_header("content-type", "text/event-stream")
+    h.send_header("connection", "close")
+    h.end_headers()
+    h.close_connection = True
+
+
+def steps(h: Handler, told: s.ProviderTest) -> None:
+    """A provider's test; `step_gate`, where one is set, is passed once for each step."""
+    start_events(h)
+    for count in range(len(told.steps) + 1):
+        if h.fake.step_gate is not None and count:
+            h.fake.step_gate.acquire(timeout=10)
+        decided, rest = told.steps[:count], told.steps[count:]
+        ahead = [s.Step(name=one.name, state="waiting" if at else "running") for at, one in enumerate(rest)]
+        now = s.ProviderTest(steps=[*decided, *ahead], ok=told.ok and not ahead)
+        event = b"progress" if ahead else b"done"
+        h.wfile.write(b"event: %s\ndata: %s\n\n" % (event, msgspec.json.encode(now)))
+        h.wfile.flush()
 
 
 def chat(h: Handler) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Changed, Provider, ProviderTest
+from gateway.admin.schema import Changed, Provider, ProviderTest, Step
 from tui import figures
 from tui.location import Location
 from tui.screens.call_lines import pairs
@@ -13,12 +13,18 @@ from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
 from tui.widgets.form import Field, Form
 from tui.widgets.grid import Column, GridTable
-from tui.widgets.line import Line, Span, fit
+from tui.widgets.line import Line, Span, fit, wrapped
 from tui.widgets.marks import sparkline, state
 from tui.widgets.panel import TextPanel
 
-STEPS = ("dns", "tcp", "tls", "auth", "models", "chat", "stream")
-STEP_SIGNS: dict[str, Span] = {"ok": ("●", "good"), "failed": ("✖", "bad"), "skipped": ("–", "dim")}
+STEPS = ("configuration", "dns", "connect", "tls", "auth", "models", "chat 1 token", "stream")
+STEP_SIGNS: dict[str, Span] = {
+    "ok": ("●", "good"),
+    "failed": ("✖", "bad"),
+    "skipped": ("–", "dim"),
+    "running": ("◌", "busy"),
+    "waiting": ("·", "dim"),
+}
 
 
 def _circuit(one: Provider) -> Span:
@@ -135,24 +141,12 @@ class Providers(View):
     def _test_lines(self, one: Provider, width: int) -> list[Line]:
         lines: list[Line] = [[("t ", "key"), (f"test {one.name}", ""), ("   one token, < $0.001", "dim")]]
         done = self.tests.get(one.name)
-        if self.testing == one.name:
-            lines.append([("  asking each step…", "busy")])
-        elif isinstance(done, str):
+        if isinstance(done, str):
             lines.append([("✖ ", "bad"), (fit(done, width - 2), "")])
-        elif done is not None:
-            for number, step in enumerate(done.steps, 1):
-                sign, style = STEP_SIGNS.get(step.state, ("·", ""))
-                took = figures.duration(step.ms) if step.ms is not None else step.state
-                detail = f", {step.detail}" if step.detail else ""
-                lines.append(
-                    [
-                        (f" {number} {step.name:8}", ""),
-                        (f"{sign} ", style),
-                        (fit(f"{took}{detail}", width - 14), "dim" if step.state == "ok" else style),
-                    ]
-                )
         else:
-            lines += [[(f" {number} {name:8}", "dim"), ("–", "dim")] for number, name in enumerate(STEPS, 1)]
+            steps = done.steps if done is not None else [Step(name=name, state="") for name in STEPS]
+            lines += [_step_line(number, step, width) for number, step in enumerate(steps, 1)]
+            lines += [line for step in steps if step.state == "failed" for line in _whole(step, width)]
         acts: list[Line] = [
             [("c ", "key"), ("close the circuit now (asks)", "")],
             [("d ", "key"), ("disable or enable (undo 30 s)", "")],
@@ -181,9 +175,14 @@ class Providers(View):
         if one is not None and not self.testing:
             self.testing = one.name
             self._draw()
-            self.change("tested", lambda client: client.test_provider(one.name))
+            self.tests.pop(one.name, None)
+            self.change("tested", self.in_parts(lambda client: client.test_provider(one.name)))
             if self.optyx.readonly:
                 self.testing = ""
+
+    def arrived_part(self, data: ProviderTest) -> None:
+        self.tests[self.testing] = data
+        self._draw()
 
     def arrived_tested(self, data: ProviderTest) -> None:
         self.tests[self.testing] = data
@@ -293,6 +292,31 @@ class Providers(View):
 
     def records(self) -> object:
         return lambda client: client.providers()
+
+
+STEP_ROOM = 18
+"""Number, sign and name of a step."""
+
+
+def _whole(step: Step, width: int) -> list[Line]:
+    """What a step's own line had to cut off of its error."""
+    return wrapped(step.detail, width, "bad") if len(_told(step)) > width - STEP_ROOM else []
+
+
+def _told(step: Step) -> str:
+    took = figures.duration(step.ms) if step.ms is not None else step.state
+    return f"{took}, {step.detail}" if step.detail else took
+
+
+def _step_line(number: int, step: Step, width: int) -> Line:
+    """`state` empty: nothing has been tried yet."""
+    sign, style = STEP_SIGNS.get(step.state, ("–", "dim"))
+    return [
+        (f"{number} ", "dim"),
+        (f"{sign} ", style),
+        (fit(step.name, 14), "" if step.state in ("ok", "failed", "running") else "dim"),
+        (fit(_told(step), width - STEP_ROOM), "dim" if step.state in ("ok", "waiting", "skipped") else style),
+    ]
 
 
 def _lines(one: Provider, width: int) -> list[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -104,6 +104,18 @@ class View(Vertical):
             return
         ticket = self.tickets[what] = self.tickets.get(what, 0) + 1
         self.optyx.link.change(self, what, ask, ticket)
+
+    def in_parts(self, more: Callable[[Client], Iterator[Any]]) -> Callable[[Client], Any]:
+        """For an answer that comes in parts: each goes to `arrived_part` as it comes, the last is also the whole answer."""
+        ticket = self.tickets["part"] = self.tickets.get("part", 0) + 1
+
+        def take(client: Client) -> Any:
+            part = None
+            for part in more(client):
+                self.post_message(Arrived("part", part, ticket))
+            return part
+
+        return take
 
     def on_arrived(self, message: Arrived) -> None:
         message.stop()
