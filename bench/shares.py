@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.catalog import Budget, Limit, Rules, Settings
+from gateway.catalog import NO_RULES, Budget, Limit, OrgId, Project, ProjectId, Rules, Settings
 from gateway.errors import LimitReached
 from gateway.limits import granting
 from gateway.limits.limits import Need
@@ -141,21 +141,24 @@ async def run(loop: Simulated, kind: str, workers: int, calls_per_s: int) -> dic
     central = Central(loop)
     limit = Rules(limits=(Limit("lim", "org", "org", "Bench", rpm=SIZE),))
     budget = Rules(budgets=(Budget("bud", "org", "org", SIZE * COST, "total"),))
-    need = Need(None, ("m",), None, 100, COST, 1e9, (limit if kind == "requests" else budget,))
-    lines, everyone, beside = [], [], []
+    org = Project(ProjectId("prj"), "", "", OrgId("org"), {}, org_rules=limit if kind == "requests" else budget)
+    lines, everyone, needs, beside = [], [], [], []
     for number in range(workers):
         line = Line(central, f"wrk_{number}")
         shares = Shares(line, line, Metrics(), Settings, loop.time)
         central.shares[f"wrk_{number}"] = shares
         lines.append(line)
         everyone.append(shares)
+        plan = shares.plan(org, NO_RULES, None)
+        assert plan is not None
+        needs.append(Need(plan, None, (), None, 100, COST, 1e9))
         beside.append(loop.create_task(shares.run()))
     outcome: Counter[str] = Counter()
     waits: dict[str, list[float]] = {"admitted": [], "refused": []}
     dry_at: list[float] = []
 
     async def call(number: int) -> None:
-        shares, began = everyone[number], loop.now
+        shares, need, began = everyone[number], needs[number], loop.now
         try:
             hold = shares.take(need) or await shares.draw(need)
         except LimitReached:

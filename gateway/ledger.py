@@ -50,8 +50,8 @@ def cost_nusd(usage: Usage, price: Price) -> int:
     """What `usage` costs at `price`, in nano-USD, rounded half up once."""
     if price.above is not None and price.above_tokens is not None and usage.prompt_tokens > price.above_tokens:
         price = price.above
-    cached = min(usage.cached_tokens, usage.prompt_tokens)
-    written = min(usage.cache_write_tokens, usage.prompt_tokens - cached)
+    cached = usage.cached_tokens and min(usage.cached_tokens, usage.prompt_tokens)
+    written = usage.cache_write_tokens and min(usage.cache_write_tokens, usage.prompt_tokens - cached)
     plain = usage.prompt_tokens - cached - written
     total = plain * price.input_nusd + usage.completion_tokens * price.output_nusd
     if cached:

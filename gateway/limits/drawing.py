@@ -91,8 +91,8 @@ class Drawing:
             now = self.clock()
             returns = []
             for share in mine:
-                free = max(0, share.available) if share.excess == 0 else share.excess
-                share.amount -= free
+                free = max(0, share.free) if share.excess == 0 else share.excess
+                share.grow(-free)
                 share.excess = 0
                 if share.is_rate:
                     if free:
@@ -115,7 +115,7 @@ class Drawing:
         leased = [share for share in shares if not share.is_rate and share.asking is None and share.told is not None]
         is_done = True
         for coordinator, of_money in self._coordinators:
-            mine = [share for share in leased if (share.pool.kind == "money") is of_money]
+            mine = [share for share in leased if (share.kind == "money") is of_money]
             if not mine and not of_money:
                 continue
             asked_at = self.clock()
@@ -126,14 +126,14 @@ class Drawing:
                 continue
             for share, have in zip(mine, counted, strict=True):
                 share.reconcile(have)
-                share.expires = asked_at + LIFE_S[share.pool.kind]
+                share.expires = asked_at + LIFE_S[share.kind]
                 share.is_away = False
         return is_done
 
     async def _ask_both(self, short: list[tuple[Share, int]]) -> None:
         await asyncio.gather(
             *(
-                self._ask(coordinator, [(s, a) for s, a in short if (s.pool.kind == "money") is of_money])
+                self._ask(coordinator, [(s, a) for s, a in short if (s.kind == "money") is of_money])
                 for coordinator, of_money in self._coordinators
             )
         )
@@ -156,13 +156,13 @@ class Drawing:
             share.told = got
             if not share.is_rate:
                 share.reconcile(got.have - got.granted)
-                share.amount += got.granted
+                share.grow(got.granted)
                 share.recorded = got.recorded
-                share.expires = asked_at + LIFE_S[share.pool.kind]
+                share.expires = asked_at + LIFE_S[share.kind]
                 if got.left < 0:  # the limit was lowered
-                    share.excess = min(max(0, share.available), -got.left)
+                    share.excess = min(max(0, share.free), -got.left)
             elif got.granted:
-                share.amount += share.was_granted(asked_at, got.granted)
+                share.grow(share.was_granted(asked_at, got.granted))
                 # a share that took longer to come than it may lie is for the calls that wait for it
                 share.expires = max(asked_at + RATE_SHARE_S, now + 0.01)
             share.used_at = now
@@ -171,7 +171,7 @@ class Drawing:
 
     def _split(self, shares: list[Share]) -> list[tuple[Coordinator, list[Share]]]:
         parted = [
-            (coordinator, [share for share in shares if (share.pool.kind == "money") is of_money])
+            (coordinator, [share for share in shares if (share.kind == "money") is of_money])
             for coordinator, of_money in self._coordinators
         ]
         return [(coordinator, mine) for coordinator, mine in parted if mine]
@@ -180,4 +180,4 @@ class Drawing:
 def _least(share: Share, amount: int, now: float) -> int:
     """What is missing for a call; of a rate also what was taken without a coordinator and not counted yet."""
     uncounted = share.taken(now)[1] if share.is_rate else 0
-    return max(0, amount - share.available) + uncounted
+    return max(0, amount - share.free) + uncounted

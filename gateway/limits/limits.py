@@ -1,8 +1,8 @@
 """What the request path knows of limits: ask, hold, settle. Implemented by `shares` over Postgres (and Redis for rates).
 
-A step of the proxy asks once per call, before the intent is journaled. `take` answers at once from shares the worker already holds; when
-one is short it gives None, and `draw` asks the coordinator. Either there is a Hold for *all* limits and budgets that apply, or `draw` raises
-and nothing is taken:
+A step of the proxy asks once per call, before the intent is journaled. `plan` says whether anything counts the call at all. `take`
+answers at once from shares the worker already holds; when one is short it gives None, and `draw` asks the coordinator. Either there is a
+Hold for *all* limits and budgets that apply, or `draw` raises and nothing is taken:
 
 - `errors.LimitReached` (type `requests`, `tokens` or `concurrency`, code `rate_limit_exceeded`; for money type and code
   `insufficient_quota`): the message names the limit, its scope, its window and when it resets; `retry_after_s` is the true wait.
@@ -15,22 +15,22 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.catalog import Rules
+from gateway.catalog import Project, Rules, Target
 from gateway.errors import Refusal
+from gateway.limits.lines import Plan
 
 
 class Need(msgspec.Struct):
     """What a call may use at most: `tokens` (prompt estimate + max output) and `cost_nusd` (their worst-case price over the targets
-    that may be tried). `user` is the end user's name; `models` (that may answer) and `tier` choose the rules that count it."""
+    that may be tried). `user` is the end user's name; `targets` (that may answer) and `tier` choose the rules that count it."""
 
+    plan: Plan
     user: str | None
-    models: tuple[str, ...]
+    targets: tuple[Target, ...]
     tier: str | None
     tokens: int
     cost_nusd: int
     created_at: float
-    rules: tuple[Rules, ...]
-    """Of the org, the project, the key and the project's end users: in this order."""
 
 
 class Hold(Protocol):
@@ -53,12 +53,16 @@ class Hold(Protocol):
         """Nothing was used (refused, or no upstream was reached): give all of it back, requests included."""
         ...
 
-    def headers(self) -> dict[str, str]:
-        """OpenAI's `x-ratelimit-*` names for the tightest of our own limits; empty when none is set."""
+    def header_lines(self) -> str:
+        """OpenAI's `x-ratelimit-*` names for the tightest of our own limits, as lines of a head; empty when none is set."""
         ...
 
 
 class Limits(Protocol):
+    def plan(self, project: Project, own: Rules, user: str | None) -> Plan | None:
+        """Everything that counts a call of this project; `own` are the rules of its key. None: nothing does."""
+        ...
+
     def take(self, need: Need) -> Hold | None: ...
 
     async def draw(self, need: Need) -> Hold: ...

@@ -6,7 +6,7 @@ from gateway import clock
 from gateway.errors import LimitReached, Unavailable
 from gateway.ledger import usd
 from gateway.limits import windows
-from gateway.limits.pools import Drawn, Pool
+from gateway.limits.pools import RATE_WINDOW_S, Drawn, Pool
 from gateway.limits.windows import FOREVER
 
 LONGEST_WAIT_S = 60.0
@@ -14,8 +14,15 @@ NEVER = {"x-should-retry": "false"}
 """For SDKs: asking again within a minute is of no use."""
 
 
+def rate_lines(pool: Pool, left: int) -> str:
+    """OpenAI's three names for a limit of requests or tokens, as lines of an answer's head; what is used comes back evenly."""
+    kind, size = pool.kind, pool.size
+    reset = _duration((1 - left / size) * RATE_WINDOW_S if size > left else 0.0)
+    return f"x-ratelimit-limit-{kind}: {size}\r\nx-ratelimit-remaining-{kind}: {left}\r\nx-ratelimit-reset-{kind}: {reset}\r\n"
+
+
 def rate_headers(kind: str, size: int, left: int, reset_s: float) -> dict[str, str]:
-    """OpenAI's three names for a limit of `requests` or `tokens`."""
+    """The same three names for a refusal, which knows the true wait."""
     return {
         f"x-ratelimit-limit-{kind}": str(size),
         f"x-ratelimit-remaining-{kind}": str(left),

@@ -1,30 +1,32 @@
-"""What one worker may still spend of one pool, and what one call has set aside of several."""
+"""What one worker may still spend of one pool, and what one call has set aside of several. Walked by every call, share by share: what a call
+needs of a share lies in it (its pool's kind and model too), and setting aside is one subtraction whatever the kind."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from gateway.limits.pools import RATE_WINDOW_S, Back, Drawn, Pool
+from gateway.limits.refusals import rate_lines
 
 MERGED_S = 0.1
 
 
 class Share:
-    """Ours of one pool: `available` = amount - held - spent. `spent` is over but not yet in the coordinator's own count (money); what
-    calls take of a rate leaves `amount` at once. Times are monotonic."""
+    """Ours of one pool: `amount` is all of it, what is `free`, what calls under way hold, and what is `spent` and not in the coordinator's
+    own count yet (money). Times are monotonic."""
 
     __slots__ = (
-        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "held", "is_away", "is_rate", "minute", "pool",
-        "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
+        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "free", "is_away", "is_rate", "kind", "minute",
+        "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, now: float) -> None:
         self.pool = pool
+        self.kind = pool.kind
         self.is_rate = pool.kind in ("requests", "tokens")
         self.amount = 0
-        self.held = 0
+        self.free = 0
         self.spent = 0
         self.recorded = 0
         """What all workers have spent of a budget, when this one last heard."""
@@ -47,8 +49,28 @@ class Share:
         """Of a rate: when and how much this worker took in the last minute, and whether a coordinator has counted it."""
 
     @property
-    def available(self) -> int:
-        return self.amount - self.held - self.spent
+    def held(self) -> int:
+        """By calls under way."""
+        return self.amount - self.free - self.spent
+
+    @property
+    def left(self) -> int:
+        """Ours and nobody's, as far as this worker knows."""
+        told = self.told
+        return max(0, self.free + told.left if told is not None else self.free)
+
+    def grow(self, by: int) -> None:
+        """The share becomes larger, or smaller, by what is free of it."""
+        self.amount += by
+        self.free += by
+
+    def was_recorded(self, cost_nusd: int, spent_by_all: int) -> None:
+        """So much of it is in the coordinator's own count now, and no part of this share any more."""
+        held = self.held
+        self.amount = max(0, self.amount - cost_nusd)
+        self.spent = max(0, self.spent - cost_nusd)
+        self.free = self.amount - held - self.spent
+        self.recorded = max(self.recorded, spent_by_all)
 
     def unused(self, taken_at: float, amount: int) -> None:
         """Part of a rate goes back."""
@@ -81,40 +103,40 @@ class Share:
         """The coordinator counts `have` as ours. It may lack what is recorded by now; what else it lacks is not ours any more."""
         missing = self.amount - have
         if missing > self.spent:
-            self.amount -= missing - self.spent
+            self.grow(self.spent - missing)
+
+
+Parts = list[tuple[Share, int]]
 
 
 class CallHold:
     """What one call holds of every pool."""
 
-    __slots__ = ("_at", "_headers", "_is_over", "_parts", "_wake")
+    __slots__ = ("_at", "_is_over", "_parts", "_wake")
 
-    def __init__(
-        self,
-        parts: list[tuple[Share, int]],
-        at: float,
-        wake: Callable[[], None],
-        headers: Callable[[list[tuple[Share, int]]], dict[str, str]],
-    ) -> None:
+    def __init__(self, parts: Parts, at: float, wake: asyncio.Event) -> None:
+        """`wake` is set when something becomes free that another worker has asked for."""
         self._parts = parts
-        self._is_over = False
         self._at = at
         self._wake = wake
-        self._headers = headers
+        self._is_over = False
 
     @property
     def nusd(self) -> int | None:
         """Money set aside; None when no budget counts the call."""
-        return next((amount for share, amount in self._parts if share.pool.kind == "money"), None)
+        for share, amount in self._parts:
+            if share.kind == "money":
+                return amount
+        return None
 
     def extend(self, cost_nusd: int) -> bool:
-        money = [share for share, _ in self._parts if share.pool.kind == "money"]
-        if any(share.amount - share.held - share.spent < cost_nusd for share in money):
+        money = [share for share, _ in self._parts if share.kind == "money"]
+        if any(share.free < cost_nusd for share in money):
             return False
         for share in money:
-            share.held += cost_nusd
+            share.free -= cost_nusd
         self._parts = [
-            (share, amount + cost_nusd if share.pool.kind == "money" else amount) for share, amount in self._parts
+            (share, amount + cost_nusd if share.kind == "money" else amount) for share, amount in self._parts
         ]
         return True
 
@@ -123,20 +145,25 @@ class CallHold:
             return
         self._is_over = True
         for share, amount in self._parts:
-            pool = share.pool
-            if pool.model is not None and model is not None and pool.model != model:
+            kind = share.kind
+            counted_model = share.pool.model
+            if counted_model is not None and model is not None and counted_model != model:
                 self._return(share, amount)
-            elif not share.is_rate:
-                share.held -= amount
-                if pool.kind == "money":
-                    share.spent += cost_nusd
-            elif pool.kind == "tokens":
+            elif kind == "requests":
+                share.amount -= amount
+            elif kind == "tokens":
+                share.amount -= amount
                 if tokens < amount:
                     share.unused(self._at, amount - tokens)
-                else:
-                    share.amount -= tokens - amount
+                elif tokens > amount:
+                    share.grow(amount - tokens)
+            elif kind == "money":
+                share.free += amount - cost_nusd
+                share.spent += cost_nusd
+            else:
+                share.free += amount
             if share.wanted_until:
-                self._wake()
+                self._wake.set()
 
     def release(self) -> None:
         if self._is_over:
@@ -145,13 +172,24 @@ class CallHold:
         for share, amount in self._parts:
             self._return(share, amount)
             if share.wanted_until:
-                self._wake()
+                self._wake.set()
 
-    def headers(self) -> dict[str, str]:
-        return self._headers(self._parts)
+    def header_lines(self) -> str:
+        tightest: dict[str, tuple[int, Share]] = {}
+        for share, _ in self._parts:
+            if share.is_rate:
+                left = share.left
+                known = tightest.get(share.kind)
+                if known is None or left < known[0]:
+                    tightest[share.kind] = left, share
+        lines = ""
+        for left, share in tightest.values():
+            lines += rate_lines(share.pool, left)
+        return lines
 
     def _return(self, share: Share, amount: int) -> None:
         if share.is_rate:
+            share.amount -= amount
             share.unused(self._at, amount)
         else:
-            share.held -= amount
+            share.free += amount

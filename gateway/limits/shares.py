@@ -13,13 +13,13 @@ import random
 import time
 from collections.abc import Callable
 
-from gateway.catalog import Budget, Rules, Settings
+from gateway.catalog import NO_RULES, Budget, Project, Rules, Settings
 from gateway.limits.drawing import Drawing
 from gateway.limits.limits import IngestedCost, Need, Standing
-from gateway.limits.lines import Line, lines_of
+from gateway.limits.lines import Line, Plan, lines_of
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key
-from gateway.limits.refusals import no_coordinator, rate_headers, reached
-from gateway.limits.share import CallHold, Share
+from gateway.limits.refusals import no_coordinator, reached
+from gateway.limits.share import CallHold, Parts, Share
 from gateway.limits.windows import FOREVER
 from gateway.metrics import Metrics
 
@@ -55,18 +55,30 @@ class Shares:
         self._settings = settings
         self._shares: dict[Key, Share] = {}
         self._lines: dict[int, tuple[Rules, tuple[Line, ...]]] = {}
+        """By the id of the rules, which are kept with them, so that their id stays theirs."""
+        self._plans: dict[tuple[int, int, bool], Plan] = {}
         self._renewed_at = 0.0
         self._wake = asyncio.Event()
         self._clock = clock
 
     # what the request path calls
 
+    def plan(self, project: Project, own: Rules, user: str | None) -> Plan | None:
+        """One object for all calls of a key (of all keys of a project that have no rules of their own), until the catalog changes."""
+        known = (id(project), id(own), user is None)
+        plan = self._plans.get(known)
+        if plan is None:
+            rules = (project.org_rules, project.rules, own, project.user_rules if user else NO_RULES)
+            lines = tuple(line for one in rules for line in self._lines_of(one))
+            plan = self._plans[known] = Plan(lines, project, own)
+        return plan if plan.lines else None
+
     def take(self, need: Need) -> CallHold | None:
         """At once, or None: then `draw`."""
         now = self._clock()
         parts = self._parts(need)
         for share, amount in parts:
-            if share.amount - share.held - share.spent < amount or now >= share.expires:
+            if share.free < amount or now >= share.expires:
                 return None
         return self._hold(parts, now)
 
@@ -92,7 +104,7 @@ class Shares:
                     await self.drawing.give_back([share for share, _ in short if share.excess])
             empty = [(share, amount) for share, amount in short if _is_known_empty(share, amount, now)]
             for share, amount in empty:
-                if now >= deadline or not _may_come(share.told, amount - share.available):
+                if now >= deadline or not _may_come(share.told, amount - share.free):
                     share.refused_until, share.refused_for = now + REFUSED_S, amount
                     raise self._refused(share, amount)
             if empty:
@@ -105,14 +117,17 @@ class Shares:
         return [_standing(share, amount, drawn) for (share, amount), drawn in zip(parts, told, strict=True)]
 
     def downgrade(self, need: Need) -> str | None:
-        for rules in need.rules:
-            for line in self._lines_of(rules):
-                budget = line.rule
-                if isinstance(budget, Budget) and budget.downgrade_percent is not None and line.counts(need):
-                    share = self._share(line, need)
-                    used = share.recorded + share.spent + share.held
-                    if used * 100 >= budget.downgrade_percent * share.pool.size:
-                        return f"{budget.downgrade_percent} % of the budget of {share.pool.name} are used"
+        for line in need.plan.lines:
+            budget = line.rule
+            if (
+                isinstance(budget, Budget)
+                and budget.downgrade_percent is not None
+                and line.counts(need.user, need.targets, need.tier)
+            ):
+                share = self._share(line, need)
+                used = share.recorded + share.spent + share.held
+                if used * 100 >= budget.downgrade_percent * share.pool.size:
+                    return f"{budget.downgrade_percent} % of the budget of {share.pool.name} are used"
         return None
 
     def ingested(self, costs: list[IngestedCost]) -> None:
@@ -120,25 +135,7 @@ class Shares:
         for cost in costs:
             share = self._shares.get(("money", cost.budget_id, cost.subject, cost.window_start))
             if share is not None:
-                share.amount = max(0, share.amount - cost.cost_nusd)
-                share.spent = max(0, share.spent - cost.cost_nusd)
-                share.recorded = max(share.recorded, cost.spent_nusd)
-
-    @staticmethod
-    def headers(parts: list[tuple[Share, int]]) -> dict[str, str]:
-        """OpenAI's names for the tightest limit of each kind; what is left is what this worker knows."""
-        tightest: dict[str, tuple[int, int]] = {}
-        for share, _ in parts:
-            if share.is_rate:
-                pool, told = share.pool, share.told
-                left = share.amount + (told.left if told else 0)
-                known = tightest.get(pool.kind)
-                if known is None or left < known[0]:
-                    tightest[pool.kind] = left, pool.size
-        found: dict[str, str] = {}
-        for kind, (left, size) in tightest.items():
-            found |= rate_headers(kind, size, max(0, left), (1 - max(0, left) / max(1, size)) * 60)
-        return found
+                share.was_recorded(cost.cost_nusd, cost.spent_nusd)
 
     # what runs beside it
 
@@ -164,7 +161,7 @@ class Shares:
         for key in over:
             del self._shares[key]
         if over:
-            self._lines.clear()
+            self._forget_lines()
 
     async def return_wanted(self, kind: str, id_: str) -> None:
         """Another worker needs what we may not: what is free goes back at once and for a while, and what is not is said to be in use."""
@@ -181,39 +178,44 @@ class Shares:
 
     def catalog_changed(self) -> None:
         """A limit may have been changed: what was empty may not be any more."""
-        self._lines.clear()
+        self._forget_lines()
         for share in self._shares.values():
             share.refused_until = share.empty_at = 0.0
 
     def held(self) -> dict[str, float]:
         """In hand now, for /metrics."""
         shares = self._shares.values()
-        money = [share for share in shares if share.pool.kind == "money"]
+        money = [share for share in shares if share.kind == "money"]
         return {
             "budget_held_nusd": sum(share.held for share in money),
             "budget_share_nusd": sum(share.amount for share in money),
             "budget_unrecorded_nusd": sum(share.spent for share in money),
-            "slots_held": sum(share.held for share in shares if share.pool.kind == "slots"),
+            "slots_held": sum(share.held for share in shares if share.kind == "slots"),
         }
 
     # inside
 
-    def _parts(self, need: Need) -> list[tuple[Share, int]]:
-        found = []
+    def _forget_lines(self) -> None:
+        self._plans.clear()
+        self._lines.clear()
+
+    def _parts(self, need: Need) -> Parts:
+        found: Parts = []
         at = need.created_at
-        for rules in need.rules:
-            for line in self._lines_of(rules):
-                if line.is_plain or line.counts(need):
-                    share = line.of_user.get(need.user or "") if line.is_user else line.share
-                    if share is None or not line.since <= at < line.until:
-                        share = self._share(line, need)
-                    kind = line.kind
-                    amount = need.cost_nusd if kind == "money" else need.tokens if kind == "tokens" else 1
-                    found.append((share, amount))
+        measures = 1, need.tokens, need.cost_nusd
+        for line in need.plan.lines:
+            if line.is_plain:
+                share = line.share
+            elif line.counts(need.user, need.targets, need.tier):
+                share = line.of_user.get(need.user or "") if line.is_user else line.share
+            else:
+                continue
+            if share is None or not line.since <= at < line.until:
+                share = self._share(line, need)
+            found.append((share, measures[line.measure]))
         return found
 
     def _lines_of(self, rules: Rules) -> tuple[Line, ...]:
-        """Kept with the rules themselves, so that their id stays theirs."""
         known = self._lines.get(id(rules))
         if known is None:
             known = self._lines[id(rules)] = (rules, lines_of(rules))
@@ -221,7 +223,7 @@ class Shares:
 
     def _share(self, line: Line, need: Need) -> Share:
         before = line.since, line.until
-        pool = line.pool(need)
+        pool = line.pool(need.user, need.created_at)
         share = self._shares.get(pool.key)
         if share is None:
             share = self._shares[pool.key] = Share(pool, self._clock())
@@ -237,24 +239,21 @@ class Shares:
             line.of_user[need.user] = share
         return share
 
-    def _hold(self, parts: list[tuple[Share, int]], now: float) -> CallHold:
+    def _hold(self, parts: Parts, now: float) -> CallHold:
         for share, amount in parts:
-            if share.is_rate:
-                share.amount -= amount
-            else:
-                share.held += amount
+            share.free -= amount
             share.used_at = now
-        return CallHold(parts, now, self._wake.set, self.headers)
+        return CallHold(parts, now, self._wake)
 
     def _is_short(self, share: Share, amount: int, now: float) -> bool:
         """A rate's share that has lain too long goes back; so does the rest of one that is too small: the next is drawn whole."""
         if not share.is_rate:
-            return share.available < amount or now >= share.expires
-        if share.available >= amount and now < share.expires:
+            return share.free < amount or now >= share.expires
+        if share.free >= amount and now < share.expires:
             return False
-        if share.asking is None and share.available > 0:
-            share.unused(min(now, share.expires - RATE_SHARE_S), share.available)
-            share.amount = 0
+        if share.asking is None and share.free > 0:
+            share.unused(min(now, share.expires - RATE_SHARE_S), share.free)
+            share.grow(-share.free)
         return True
 
     def _without_coordinator(self, share: Share, amount: int, now: float) -> None:
@@ -272,15 +271,15 @@ class Shares:
             share.told = Drawn(0, max(0, part - taken), 0, wait)
             raise self._refused(share, amount)
         self._metrics.count("rates_unchecked")
-        missing = amount - share.available
-        share.amount += missing
+        missing = amount - share.free
+        share.grow(missing)
         share.expires = now + RATE_SHARE_S
         if share.is_rate:
             share.minute.append((now, missing, False))
 
     def _refused(self, share: Share, amount: int) -> Exception:
         self._metrics.refuse(share.pool.scope, share.pool.kind)
-        return reached(share.pool, share.told, amount, _left(share))
+        return reached(share.pool, share.told, amount, share.left)
 
     async def _ask_back(self, shares: list[Share], now: float) -> None:
         asked = [share for share in shares if now - share.asked_back_at >= ASK_AGAIN_S]
@@ -293,16 +292,12 @@ class Shares:
 
 def _is_known_empty(share: Share, amount: int, now: float) -> bool:
     """It has just been asked for in vain: by this call or by another one."""
-    return now - share.empty_at < ASK_AGAIN_S and max(0, amount - share.available) >= share.empty_for > 0
-
-
-def _left(share: Share) -> int:
-    return max(0, share.available + (share.told.left if share.told else 0))
+    return now - share.empty_at < ASK_AGAIN_S and max(0, amount - share.free) >= share.empty_for > 0
 
 
 def _standing(share: Share, amount: int, told: Drawn | None) -> Standing:
     pool = share.pool
-    left = None if told is None else max(0, share.available) + max(0, told.left) + told.lent
+    left = None if told is None else max(0, share.free) + max(0, told.left) + told.lent
     resets_at = pool.end if pool.kind == "money" and pool.end < FOREVER else None
     standing = Standing(pool.scope, pool.name, pool.kind, pool.window, pool.size, amount, left, resets_at)
     if amount > pool.size or (left is not None and left < amount):
@@ -318,8 +313,8 @@ def _may_go_back(share: Share, now: float) -> bool:
     if share.asking is not None:
         return False
     if share.is_rate:
-        return bool(share.back) or (share.available > 0 and now >= share.expires)
-    return share.available > 0 and (bool(share.wanted_until) or now - share.used_at >= IDLE_S[share.pool.kind])
+        return bool(share.back) or (share.free > 0 and now >= share.expires)
+    return share.free > 0 and (bool(share.wanted_until) or now - share.used_at >= IDLE_S[share.kind])
 
 
 def _is_over(share: Share, now: float) -> bool:

@@ -97,8 +97,7 @@ def _call_headers(call: Call) -> str:
         text += f"x-optyx-tier: {call.tier}\r\n"
     text += f"x-optyx-attempts: {call.tried()}\r\nx-optyx-overhead-ms: {call.overhead_ms():.3f}\r\n"
     if call.hold is not None:
-        for name, value in call.hold.headers().items():
-            text += f"{name}: {value}\r\n"
+        text += call.hold.header_lines()
     return text + call.relayed
 
 

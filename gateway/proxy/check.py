@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.catalog import NO_RULES, Catalog, Key, Project, Rules, Target
+from gateway.catalog import NO_RULES, Catalog, Key, Project, Target
 from gateway.errors import LimitReached, Unprocessable
 from gateway.ledger import Price, Usage, cost_nusd, nusd, usd
 from gateway.limits.limits import Hold, Limits, Need
@@ -12,17 +12,6 @@ from gateway.proxy.choose import Route
 
 BYTES_PER_TOKEN = 3  # from above: English text has about four bytes a token
 TOKENS_PER_MESSAGE = 8
-
-
-def rules_of(catalog: Catalog, project: Project, key: Key, user: str | None) -> tuple[Rules, ...]:
-    """Every rule that applies, in the order org, project, key, end user; empty when there is none at all."""
-    rules = (
-        project.org_rules,
-        project.rules,
-        catalog.key_rules.get(key.id, NO_RULES),
-        project.user_rules if user else NO_RULES,
-    )
-    return () if all(not rule.limits and not rule.budgets for rule in rules) else rules
 
 
 def estimate_prompt(endpoint: str, asked: Asked) -> int:
@@ -44,21 +33,25 @@ def output_bound(catalog: Catalog, target: Target, asked: Asked) -> int:
     return bound * asked.n
 
 
-def worst_cost_nusd(catalog: Catalog, route: Route, asked: Asked, prompt: int, now: float) -> int | None:
-    """The dearest of the targets that may be tried; None when one of them has no price."""
-    worst = 0
+def worst_case(catalog: Catalog, route: Route, asked: Asked, prompt: int, now: float) -> tuple[int, int | None]:
+    """Of the targets that may be tried: the longest answer in tokens, and the dearest cost; None when one of them has no price."""
+    longest = 0
+    worst: int | None = 0
     for target in route.targets:
+        output = output_bound(catalog, target, asked)
+        longest = max(longest, output)
         price = target.model.price_at(now)
         if price is None:
-            return None
-        worst = max(worst, cost_bound_nusd(price, prompt, output_bound(catalog, target, asked))[0])
-    return worst
+            worst = None
+        elif worst is not None:
+            worst = max(worst, cost_bound_nusd(price, prompt, output)[0])
+    return longest, worst
 
 
 def cost_bound_nusd(price: Price, prompt: int, output: int) -> tuple[int, Price]:
     """The most that so many tokens can cost, and the price at which they do."""
     dearest = _dearest(price)
-    return cost_nusd(Usage(prompt, output, total_tokens=prompt + output), dearest), dearest
+    return cost_nusd(Usage(prompt, output), dearest), dearest
 
 
 def _dearest(price: Price) -> Price:
@@ -91,13 +84,14 @@ async def check(
 ) -> Hold | None:
     """The hold for this call, or None when nothing limits it. Raises LimitReached, Unavailable, Unprocessable; sets the call's
     estimate."""
-    need = need_of(catalog, call, project, key, route, asked, ceiling)
+    need = need_of(limits, catalog, call, project, key, route, asked, ceiling)
     if need is None:
         return None
     return limits.take(need) or await limits.draw(need)
 
 
 def need_of(
+    limits: Limits,
     catalog: Catalog,
     call: Call,
     project: Project,
@@ -109,16 +103,16 @@ def need_of(
     """What this call may use at most, or None when nothing limits it. Raises LimitReached, Unprocessable; sets the call's estimate."""
     call.prompt_estimate = prompt = estimate_prompt(call.endpoint, asked)
     call.fields = asked.fields
-    rules = rules_of(catalog, project, key, call.user)
-    if not rules and ceiling is None:
+    plan = limits.plan(project, catalog.key_rules.get(key.id, NO_RULES), call.user)
+    if plan is None and ceiling is None:
         return None
-    cost = worst_cost_nusd(catalog, route, asked, prompt, call.created_at)
+    output, cost = worst_case(catalog, route, asked, prompt, call.created_at)
     if ceiling is not None:
         _require_under_ceiling(cost, ceiling)
-    if not rules:
+    if plan is None:
         return None
     if cost is None:
-        if catalog.settings.unpriced_with_budget == "refuse" and any(rule.budgets for rule in rules):
+        if catalog.settings.unpriced_with_budget == "refuse" and plan.has_budget:
             raise LimitReached(
                 f"The model '{route.targets[0].model.id}' has no price, and a money budget applies: add a price, or set "
                 "unpriced_with_budget to allow.",
@@ -126,26 +120,15 @@ def need_of(
                 code="insufficient_quota",
             )
         cost = 0
-    output = max(output_bound(catalog, target, asked) for target in route.targets)
-    return _need(call, route, rules, prompt + output, cost)
+    return Need(plan, call.user, route.targets, route.tier, prompt + output, cost, call.created_at)
 
 
 def downgrade(limits: Limits, catalog: Catalog, call: Call, project: Project, key: Key, route: Route) -> str | None:
     """Why this call should take a cheaper tier, or None."""
-    rules = rules_of(catalog, project, key, call.user)
-    return limits.downgrade(_need(call, route, rules, 0, 0)) if rules else None
-
-
-def _need(call: Call, route: Route, rules: tuple[Rules, ...], tokens: int, cost: int) -> Need:
-    return Need(
-        user=call.user,
-        models=tuple(target.model.id for target in route.targets),
-        tier=route.tier,
-        tokens=tokens,
-        cost_nusd=cost,
-        created_at=call.created_at,
-        rules=rules,
-    )
+    plan = limits.plan(project, catalog.key_rules.get(key.id, NO_RULES), call.user)
+    if plan is None or not plan.has_budget:
+        return None
+    return limits.downgrade(Need(plan, call.user, route.targets, route.tier, 0, 0, call.created_at))
 
 
 def read_ceiling(value: str | None) -> int | None:

@@ -61,7 +61,7 @@ async def _follow(plane: Plane, call: Call, caller: _Headers, body: bytes, told:
     route = route_of(plane, call, asked, tier)
     told.tier, told.why = route.tier, route.why
     told.targets = _targets(plane, call, route, asked, told)
-    need = need_of(plane.holder.catalog, call, project, key, route, asked, ceiling_of(caller))
+    need = need_of(plane.limits, plane.holder.catalog, call, project, key, route, asked, ceiling_of(caller))
     if need is not None:
         told.limits = await plane.limits.look(need)
         for standing in told.limits:
