@@ -491,8 +491,12 @@ class SavedLimits(Limits):
 
 
 class UsageRow(Record):
+    """`groups`: what each group is called, by its name in `group_by`; `group` and `group_id` have all of them in one. What has no
+    groups of its own (the total, the rest) stands under the first."""
+
     group: str = ""
     group_id: str = ""
+    groups: dict[str, str] = {}
     requests: int = 0
     errors: int = 0
     prompt_tokens: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,14 +18,18 @@ from gateway.store.log_rows import iso
 from gateway.store.pool import Connection
 
 GROUPS = ("project", "key", "model", "provider", "tier", "user", "tag", "endpoint", "hour", "day", "month")
-TIMES = ("hour", "day", "month")
+TIMES = frozenset(("hour", "day", "month"))
 MOST_ROWS = 1_000
+MOST_STEPS = 20_000
+"""Of a report by time: two years of hours."""
+BETWEEN = " · "
 LONGEST_S = 20.0
 THE_REST = "(the rest)"
 
 
 class UsageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`since` and `until` as in a filter; dates are days of the zone. `group_by=tag:NAME` takes that tag's values."""
+    """`since` and `until` as in a filter; dates are days of the zone. `group_by` takes several with commas, of times and tags one;
+    `tag:NAME` takes that tag's values."""
 
     group_by: str = "project"
     since: str = ""
@@ -38,36 +42,50 @@ class UsageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 async def report(ask: Ask[Nothing, UsageQuery]) -> s.Usage:
     """From the first of the month until now where no time is given."""
     query = ask.query
-    by, _, tag = query.group_by.partition(":")
-    if by not in GROUPS or (tag and by != "tag"):
-        raise BadRequest(
-            f"group_by is one of {', '.join(GROUPS)} or tag:NAME, not {query.group_by[:60]!r}.", param="group_by"
-        )
+    wanted, tag = _groups(query.group_by)
     zone = await zone_of(ask.db, ask.who.user_id, query.timezone)
     since, until = _range(query, zone, ask.desk.clock())
     project_id, key_id = await _one(ask.db, "project", query.project), await _one(ask.db, "key", query.key)
     try:
         async with log_search.bounded(ask.db, LONGEST_S, may_read_all=True):
-            found = await usage.sums(
+            found = await usage.sums_by(
                 ask.db,
-                "time" if by in TIMES else by,  # type: ignore[arg-type]  # GROUPS has been looked at
+                ["time" if by in TIMES else by for by in wanted],  # type: ignore[misc]  # _groups has looked at them
                 since,
                 until,
                 project_id=project_id,
                 key_id=key_id,
                 tag=tag,
-                rows_only=by in TIMES and not _has_whole_hours(zone, since, until),
+                rows_only=not TIMES.isdisjoint(wanted) and not _has_whole_hours(zone, since, until),
             )
-            names = await usage.names(ask.db, by, list(found))
+            names = {
+                by: await usage.names(ask.db, by, {group[place] for group in found}) for place, by in enumerate(wanted)
+            }
     except asyncpg.QueryCanceledError:
         raise BadRequest(
             f"This report takes longer than {LONGEST_S:.0f} s: ask for a shorter time.", param="since"
         ) from None
-    rows = _by_time(found, by, zone) if by in TIMES else _by_cost(found, names)
     return s.Usage(
-        group_by=query.group_by, since=iso(since), until=iso(until), timezone=zone.key, data=rows,
-        total=_row("total", "", _total(found.values())),
+        group_by=query.group_by, since=iso(since), until=iso(until), timezone=zone.key, data=_rows(found, wanted, names, zone),
+        total=_row(("total",), ("",), _total(found.values()), wanted),
     )  # fmt: skip
+
+
+def _groups(text: str) -> tuple[list[str], str]:
+    """What to group by, in order, and the name of the tag whose values are meant. Raises BadRequest."""
+    wanted: list[str] = []
+    name = ""
+    for one in text.split(","):
+        by, _, tag = one.partition(":")
+        if by not in GROUPS or (tag and by != "tag"):
+            raise BadRequest(
+                f"group_by is one or more of {', '.join(GROUPS)} or tag:NAME, not {one[:60]!r}.", param="group_by"
+            )
+        wanted.append(by)
+        name = tag or name
+    if len(set(wanted)) < len(wanted) or len(TIMES & set(wanted)) > 1:
+        raise BadRequest("group_by names each group once, and one of hour, day and month.", param="group_by")
+    return wanted, name
 
 
 async def zone_of(connection: Connection, user_id: str | None, name: str = "") -> ZoneInfo:
@@ -121,30 +139,46 @@ def _has_whole_hours(zone: ZoneInfo, since: datetime, until: datetime) -> bool:
     return all((at.astimezone(zone).utcoffset() or timedelta()) % usage.HOUR == timedelta() for at in moments)
 
 
-def _by_time(found: dict[str, usage.Sums], by: str, zone: ZoneInfo) -> list[s.UsageRow]:
-    """Oldest first; a step is named as the zone's calendar has it, and by the moment at which it begins."""
-    steps: dict[datetime, usage.Sums] = {}
-    for epoch, sums in found.items():
-        local = datetime.fromtimestamp(int(epoch), zone)
-        if by == "hour":
-            begin = local.replace(minute=0)
-        else:
-            day = local.day if by == "day" else 1
-            begin = local.replace(day=day, hour=0, minute=0, fold=0)
-        steps.setdefault(begin.astimezone(UTC), usage.Sums()).add(sums)
-    return [_row(_label(at.astimezone(zone), by), iso(at), steps[at]) for at in sorted(steps)]
+Found = dict[tuple[str, ...], usage.Sums]
+
+
+def _rows(found: Found, wanted: list[str], names: dict[str, dict[str, str]], zone: ZoneInfo) -> list[s.UsageRow]:
+    """Oldest first where time is among the groups, then the dearest first. What is beyond the longest list is one row, so that the sum
+    stays the sum."""
+    when = next((place for place, by in enumerate(wanted) if by in TIMES), None)
+    if when is not None:
+        found = _in_steps(found, when, wanted[when], zone)
+    order = sorted(
+        found,
+        key=lambda ids: ("" if when is None else ids[when], -found[ids].cost_nusd, -found[ids].requests, ids),
+    )
+    most = MOST_ROWS if when is None else MOST_STEPS
+    rows = [_row(_labels(ids, wanted, names, zone), ids, found[ids], wanted) for ids in order[:most]]
+    rest = order[most:]
+    return [*rows, _row((THE_REST,), ("",), _total(found[ids] for ids in rest), wanted)] if rest else rows
+
+
+def _in_steps(found: Found, place: int, by: str, zone: ZoneInfo) -> Found:
+    """Hours and quarters put together: a step is the moment at which the hour, day or month of the zone's calendar begins."""
+    steps: Found = {}
+    for ids, sums in found.items():
+        local = datetime.fromtimestamp(int(ids[place]), zone)
+        midnight = local.replace(hour=0, minute=0, fold=0)
+        begin = {"hour": local.replace(minute=0), "day": midnight, "month": midnight.replace(day=1)}[by]
+        step = (*ids[:place], iso(begin.astimezone(UTC)), *ids[place + 1 :])
+        steps.setdefault(step, usage.Sums()).add(sums)
+    return steps
+
+
+def _labels(ids: tuple[str, ...], wanted: list[str], names: dict[str, dict[str, str]], zone: ZoneInfo) -> list[str]:
+    return [
+        _label(datetime.fromisoformat(one).astimezone(zone), by) if by in TIMES else names[by].get(one, one)
+        for one, by in zip(ids, wanted, strict=True)
+    ]
 
 
 def _label(at: datetime, by: str) -> str:
     return at.strftime({"hour": "%Y-%m-%d %H:%M%z", "day": "%Y-%m-%d", "month": "%Y-%m"}[by])
-
-
-def _by_cost(found: dict[str, usage.Sums], names: dict[str, str]) -> list[s.UsageRow]:
-    """The dearest first; what is beyond the longest list is one row, so that the sum stays the sum."""
-    order = sorted(found, key=lambda group: (-found[group].cost_nusd, -found[group].requests, group))
-    rows = [_row(names.get(group, group), group, found[group]) for group in order[:MOST_ROWS]]
-    rest = order[MOST_ROWS:]
-    return [*rows, _row(THE_REST, "", _total(found[group] for group in rest))] if rest else rows
 
 
 def _total(parts: Iterable[usage.Sums]) -> usage.Sums:
@@ -154,5 +188,10 @@ def _total(parts: Iterable[usage.Sums]) -> usage.Sums:
     return total
 
 
-def _row(group: str, group_id: str, sums: usage.Sums) -> s.UsageRow:
-    return s.UsageRow(group=group, group_id=group_id, **msgspec.structs.asdict(sums))
+def _row(labels: Sequence[str], ids: Sequence[str], sums: usage.Sums, wanted: Iterable[str]) -> s.UsageRow:
+    return s.UsageRow(
+        group=BETWEEN.join(labels),
+        group_id=BETWEEN.join(ids),
+        groups=dict(zip(wanted, labels, strict=False)),
+        **msgspec.structs.asdict(sums),
+    )

@@ -4,6 +4,7 @@ so their sums agree to the nano-dollar.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -12,48 +13,40 @@ import msgspec
 from gateway.store.pool import Connection
 
 By = Literal["project", "key", "model", "provider", "tier", "user", "endpoint", "tag", "time"]
+BYS: tuple[By, ...] = ("project", "key", "model", "provider", "tier", "time", "user", "endpoint", "tag")
+"""In the order of the statements' columns."""
+NOT_ROLLED: frozenset[By] = frozenset(("user", "endpoint", "tag"))
 
-ROLLED = {
-    "project": "project_id",
-    "key": "key_id",
-    "model": "model",
-    "provider": "provider",
-    "tier": "tier",
-    "time": "extract(epoch FROM hour)::bigint::text",
-}
-OF_ROWS = {
-    "project": "project_id",
-    "key": "key_id",
-    "model": "coalesce(model, '')",
-    "provider": "coalesce(provider, '')",
-    "tier": "coalesce(tier, '')",
-    "user": "coalesce(\"user\", '')",
-    "endpoint": "endpoint",
-    "tag": """CASE WHEN $5::text = '' THEN array_to_string(ARRAY(SELECT DISTINCT t FROM unnest(tags) t ORDER BY t), ', ')
-        ELSE coalesce((SELECT min(substr(t, length($5) + 2)) FROM unnest(tags) t WHERE starts_with(t, $5 || '=')), '') END""",
-    "time": "extract(epoch FROM date_bin('15 minutes', created_at, '2000-01-01T00:00:00Z'))::bigint::text",
-}
-"""Every zone's days begin on a quarter of an hour."""
-
-SUM_ROLLUPS = """, sum(calls)::bigint, sum(errors)::bigint, sum(prompt_tokens)::bigint, sum(completion_tokens)::bigint, sum(cached_tokens)::bigint,
+SUM_ROLLUPS = """
+SELECT CASE WHEN 'project' = ANY ($5::text[]) THEN project_id ELSE '' END, CASE WHEN 'key' = ANY ($5) THEN key_id ELSE '' END,
+    CASE WHEN 'model' = ANY ($5) THEN model ELSE '' END, CASE WHEN 'provider' = ANY ($5) THEN provider ELSE '' END,
+    CASE WHEN 'tier' = ANY ($5) THEN tier ELSE '' END,
+    CASE WHEN 'time' = ANY ($5) THEN extract(epoch FROM hour)::bigint::text ELSE '' END, '', '', '',
+    sum(calls)::bigint, sum(errors)::bigint, sum(prompt_tokens)::bigint, sum(completion_tokens)::bigint, sum(cached_tokens)::bigint,
     sum(cost_nusd)::numeric, sum(unpriced_calls)::bigint
 FROM usage_hourly
 WHERE hour >= $1 AND hour < $2 AND ($3::text IS NULL OR project_id = $3) AND ($4::text IS NULL OR key_id = $4)
-GROUP BY 1
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 
-SUM_ROWS = """, count(*), count(*) FILTER (WHERE status >= 400), coalesce(sum(prompt_tokens), 0)::bigint,
+SUM_ROWS = """
+SELECT CASE WHEN 'project' = ANY ($5::text[]) THEN project_id ELSE '' END, CASE WHEN 'key' = ANY ($5) THEN key_id ELSE '' END,
+    CASE WHEN 'model' = ANY ($5) THEN coalesce(model, '') ELSE '' END, CASE WHEN 'provider' = ANY ($5) THEN coalesce(provider, '') ELSE '' END,
+    CASE WHEN 'tier' = ANY ($5) THEN coalesce(tier, '') ELSE '' END,
+    CASE WHEN 'time' = ANY ($5)
+        THEN extract(epoch FROM date_bin('15 minutes', created_at, '2000-01-01T00:00:00Z'))::bigint::text ELSE '' END,
+    CASE WHEN 'user' = ANY ($5) THEN coalesce("user", '') ELSE '' END, CASE WHEN 'endpoint' = ANY ($5) THEN endpoint ELSE '' END,
+    CASE WHEN NOT 'tag' = ANY ($5) THEN ''
+        WHEN $6::text = '' THEN array_to_string(ARRAY(SELECT DISTINCT t FROM unnest(tags) t ORDER BY t), ', ')
+        ELSE coalesce((SELECT min(substr(t, length($6) + 2)) FROM unnest(tags) t WHERE starts_with(t, $6 || '=')), '') END,
+    count(*), count(*) FILTER (WHERE status >= 400), coalesce(sum(prompt_tokens), 0)::bigint,
     coalesce(sum(completion_tokens), 0)::bigint, coalesce(sum(cached_tokens), 0)::bigint, coalesce(sum(cost_nusd), 0)::numeric,
     count(*) FILTER (WHERE cost_nusd IS NULL AND total_tokens > 0)
 FROM request_logs
 WHERE created_at >= $1 AND created_at < $2 AND ($3::text IS NULL OR project_id = $3) AND ($4::text IS NULL OR key_id = $4)
-GROUP BY 1
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 """
-
-STATEMENTS = {
-    **{("rollups", by): f"SELECT {group}" + SUM_ROLLUPS for by, group in ROLLED.items()},
-    **{("rows", by): f"SELECT {group}" + SUM_ROWS for by, group in OF_ROWS.items()},
-}
+"""Every zone's days begin on a quarter of an hour."""
 
 PROJECT_NAMES = "SELECT id, slug FROM projects WHERE id = ANY($1::text[])"
 KEY_NAMES = "SELECT id, name FROM api_keys WHERE id = ANY($1::text[])"
@@ -83,16 +76,35 @@ async def sums(
     *,
     project_id: str | None = None,
     key_id: str | None = None,
+) -> dict[str, Sums]:
+    """By group, of [`since`, `until`): `sums_by` of one kind."""
+    found = await sums_by(connection, (by,), since, until, project_id=project_id, key_id=key_id)
+    return {group[0]: one for group, one in found.items()}
+
+
+async def sums_by(
+    connection: Connection,
+    by: Sequence[By],
+    since: datetime,
+    until: datetime,
+    *,
+    project_id: str | None = None,
+    key_id: str | None = None,
     tag: str = "",
     rows_only: bool = False,
-) -> dict[str, Sums]:
-    """By group, of [`since`, `until`). Groups of `time` are epoch seconds of an hour, or of a quarter of one where rows were read.
-    `rows_only`: hours won't do, because a day of the zone begins within one."""
-    found: dict[str, Sums] = {}
-    for source, low, high in _parts(since, until, rows_only or ("rollups", by) not in STATEMENTS):
-        more = (tag,) if by == "tag" else ()
-        for row in await connection.fetch(STATEMENTS[source, by], low, high, project_id, key_id, *more):
-            found.setdefault(row[0], Sums()).add(Sums(*(int(value) for value in row[1:])))
+) -> dict[tuple[str, ...], Sums]:
+    """By groups, in the order of `by`, of [`since`, `until`). A group of `time` is epoch seconds of an hour, or of a quarter of one where
+    rows were read. `rows_only`: hours won't do, because a day of the zone begins within one."""
+    places = [BYS.index(one) for one in by]
+    found: dict[tuple[str, ...], Sums] = {}
+    for source, low, high in _parts(since, until, rows_only or not NOT_ROLLED.isdisjoint(by)):
+        if source == "rollups":
+            rows = await connection.fetch(SUM_ROLLUPS, low, high, project_id, key_id, by)
+        else:
+            rows = await connection.fetch(SUM_ROWS, low, high, project_id, key_id, by, tag)
+        for row in rows:
+            group = tuple(row[place] for place in places)
+            found.setdefault(group, Sums()).add(Sums(*(int(value) for value in row[len(BYS) :])))
     return found
 
 
@@ -108,8 +120,8 @@ def _hour(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-async def names(connection: Connection, by: str, ids: list[str]) -> dict[str, Any]:
+async def names(connection: Connection, by: str, ids: Iterable[str]) -> dict[str, Any]:
     """What people call these projects or keys."""
     if by not in ("project", "key"):
         return {}
-    return dict(await connection.fetch(PROJECT_NAMES if by == "project" else KEY_NAMES, ids))
+    return dict(await connection.fetch(PROJECT_NAMES if by == "project" else KEY_NAMES, list(ids)))

@@ -47,7 +47,7 @@ def added(calls):
 
 
 def without_names(row):
-    return {name: value for name, value in row.items() if name not in ("group", "group_id")}
+    return {name: value for name, value in row.items() if name not in ("group", "group_id", "groups")}
 
 
 async def test_every_grouping_adds_up_in_every_zone(gateway):
@@ -78,6 +78,8 @@ async def adds_up(gateway, calls, zone):
             "hour",
             "day",
             "month",
+            "day,model",
+            "project,tag:env,key",
         ):
             told = (
                 await gateway.admin("GET", f"/usage?group_by={by}&since={since}&until={until}&timezone={zone}")
@@ -122,10 +124,25 @@ async def test_the_orgs_zone_is_the_reports(gateway):
     assert told["total"]["requests"] == 0
 
 
+async def test_several_groups_are_the_groups_of_each_pair(gateway):
+    calls = await random_calls(gateway, 3, 200)
+    told = (await gateway.admin("GET", "/usage?group_by=project,provider,day&since=2026-10-01&until=2026-11-15")).json
+    pairs = defaultdict(list)
+    for call in calls:
+        project = "two" if call.project_id == "prj_two" else "default"
+        pairs[project, call.provider or "", str(datetime.fromtimestamp(call.created_at, UTC).date())].append(call)
+    assert {tuple(row["groups"].values()): without_names(row) for row in told["data"]} == {
+        pair: added(of) for pair, of in pairs.items()
+    }
+    days = [row["groups"]["day"] for row in told["data"]]
+    assert days == sorted(days)
+    assert all(list(row["groups"]) == ["project", "provider", "day"] for row in told["data"])
+
+
 WRONG = [
-    ("group_by=colour", "project, key"), ("group_by=model:x", "tag:NAME"), ("timezone=Mars/Base", "Mars/Base"),
-    ("since=whenever", "since=whenever"),
-    ("since=2026-11-02&until=2026-11-01", "later"), ("project=nobody", "nobody"),
+    ("group_by=colour", "project, key"), ("group_by=day,hour", "one of hour"), ("group_by=key,key", "once"), ("group_by=key,", "not"),
+    ("group_by=model:x", "tag:NAME"), ("timezone=Mars/Base", "Mars/Base"),
+    ("since=whenever", "since=whenever"), ("since=2026-11-02&until=2026-11-01", "later"), ("project=nobody", "nobody"),
 ]  # fmt: skip
 
 

@@ -89,6 +89,19 @@ async def test_usage_adds_up(live, gateway):
     assert sum(one["cost_nusd"] for one in told["data"]) == told["total"]["cost_nusd"] > 0
 
 
+async def test_usage_by_several_has_a_column_for_each(live, gateway):
+    for tier in ("fast", "smart", "smart"):
+        answered = await gateway.chat("Hi", headers={"x-optyx-tier": tier})
+        await gateway.row(answered.request_id)
+    ran = await live("usage", "--by", "day", "--by", "tier", "--check")
+    assert ran.status == 0, ran.err
+    assert ran.lines[0].split()[:2] == ["DAY", "(UTC)"]
+    assert [line.split()[1:3] for line in ran.lines[1:3]] == [["smart", "2"], ["fast", "1"]]
+    assert (await live("usage", "--by", "day,tier", "-o", "csv")).status == 0
+    ran = await live("usage", "--by", "day", "--by", "hour", "-o", "json")
+    assert (ran.status, ran.fault["code"]) == (7, "invalid_request")
+
+
 async def test_explain_says_what_would_happen_and_calls_nobody(live, gateway):
     seen = len(gateway.upstream.seen)
     ran = await live("explain", "Hello", "--tier", "smart", "-p", "default", "-o", "json")

@@ -83,6 +83,7 @@ def usage(h: Handler) -> Any:
         s.UsageRow(
             group=one.name,
             group_id=one.id,
+            groups={"project": one.name},
             requests=int(one.requests_per_s * 86400),
             prompt_tokens=10_000,
             completion_tokens=2_000,

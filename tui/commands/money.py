@@ -15,9 +15,8 @@ usage = typer.Typer()
 reprice = typer.Typer()
 
 COLUMNS = [
-    Column("GROUP", "group"), number("CALLS", "requests"), number("ERRORS", "errors"), number("TOKENS IN", "prompt_tokens"),
+    number("CALLS", "requests"), number("ERRORS", "errors"), number("TOKENS IN", "prompt_tokens"),
     number("TOKENS OUT", "completion_tokens"), number("CACHED", "cached_tokens"), money("COST", "cost_nusd"),
-
     number("UNPRICED", "unpriced_calls", wide=True),
 ]  # fmt: skip
 SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cached_tokens", "cost_nusd", "unpriced_calls")
@@ -26,31 +25,37 @@ SUMS = ("requests", "errors", "prompt_tokens", "completion_tokens", "cached_toke
 @usage.command()
 def usage_command(
     by: Annotated[
-        str, typer.Option("--by", help="project, key, model, provider, tag, hour, day or month.")
-    ] = "project",
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help="project, key, model, provider, tier, endpoint, user, tag, tag:NAME, hour, day, month; several times: by each pair.",
+        ),
+    ] = None,
     since: Annotated[str, typer.Option("--since", help="7d, 24h, or a time.")] = "",
     until: Annotated[str, typer.Option("--until", help="7d, 24h ago, or a time.")] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Exit status 9 when the rows don't add up to the total.")
     ] = False,
 ) -> None:
-    """Calls, tokens and cost, grouped; the last row is the total, and equals the sum."""
+    """Calls, tokens and cost, grouped (by project without --by); the last row is the total, and equals the sum."""
     run = current()
-    told = run.get("/usage", group_by=by, since=since, until=until, project=run.project)
-    rows = told["data"]
+    groups = [one for given in by or ["project"] for one in given.split(",")]
+    told = run.get("/usage", group_by=",".join(groups), since=since, until=until, project=run.project)
     if run.out.format == "json" and not run.flags.fields:
         run.out.document(told)
-    elif run.out.is_for_people:
-        heading = Column(f"{by.upper()} ({told.get('timezone', 'UTC')})", "group")
-        run.list([*rows, {**told["total"], "group": "total"}], [heading, *COLUMNS[1:]], "group")
+    else:
+        zone = f" ({told.get('timezone', 'UTC')})" if run.out.is_for_people else ""
+        headings = [Column(one.upper() + zone, f"groups.{one.partition(':')[0]}") for one in groups]
+        rows = [*told["data"], told["total"]] if run.out.is_for_people else told["data"]
+        run.list(rows, [*headings, *COLUMNS], "group")
         run.done(
             f"{absolute(told.get('since'))} to {absolute(told.get('until'))}, days begin in {told.get('timezone', 'UTC')}."
         )
-    else:
-        run.list(rows, COLUMNS, "group")
     if check:
         wrong = [
-            name for name in SUMS if sum(one.get(name, 0) or 0 for one in rows) != (told["total"].get(name, 0) or 0)
+            name
+            for name in SUMS
+            if sum(one.get(name, 0) or 0 for one in told["data"]) != (told["total"].get(name, 0) or 0)
         ]
         if wrong:
             run.done(f"The rows don't add up to the total: {', '.join(wrong)}.")
