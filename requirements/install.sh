@@ -48,4 +48,7 @@ else
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 fi
+# pip compiles what it installs, uv does not. Without this the first start of each program would take twice as long, and every start
+# where Python is told to write no compiled files.
+PYTHONDONTWRITEBYTECODE= .venv/bin/python -c 'import gateway.app, tui.cli, tui.screens.overview, tui.start'
 printf '%s\n' "$print" >"$mark"

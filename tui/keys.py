@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tui.main_screens import SCREENS as SCREENS
+
 RESERVED = frozenset(
     [
         "ctrl+a",
@@ -62,19 +64,6 @@ class Action:
     @property
     def scope(self) -> str:
         return self.id.partition(".")[0]
-
-
-SCREENS = (
-    ("overview", "Overview", "Over"),
-    ("logs", "Logs", "Logs"),
-    ("projects", "Projects", "Proj"),
-    ("keys", "Keys", "Keys"),
-    ("providers", "Providers", "Prov"),
-    ("limits", "Limits", "Lim"),
-    ("playground", "Playground", "Play"),
-    ("audit", "Audit", "Audit"),
-)
-"""The main screens in the order of their number keys: name, word, short word."""
 
 
 ACTIONS: tuple[Action, ...] = (

@@ -1,13 +1,20 @@
 """`optyx-tui`: looks at the terminal, paints a first frame, and only then imports Textual.
 
-Standard library alone at import. Textual reads its own variables when it is imported, so they are set here.
+Until that frame stands nothing is imported but what Python has loaded already. Textual reads its own variables when it is imported, so
+they are set here.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+
+from tui.main_screens import SCREENS
+from tui.skeleton import frame
+
+TYPE_CHECKING = False  # `typing` alone takes as long to import as everything else here together
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 USAGE = """usage: optyx-tui [SCREEN] [FILTER…] [options]
 
@@ -67,8 +74,6 @@ def parsed(arguments: list[str]) -> Options:
 
 
 def _take_place(options: Options, words: list[str]) -> None:
-    from tui.keys import SCREENS
-
     names = [name for name, _, _ in SCREENS]
     if words and ":" not in words[0]:
         if words[0] not in names:
@@ -147,8 +152,6 @@ def has_utf8() -> bool:
 
 
 def paint(options: Options) -> None:
-    from tui.skeleton import frame
-
     width, height = os.get_terminal_size(sys.stdout.fileno())
     if width < LEAST[0] or height < LEAST[1]:
         return  # the app itself says that it needs more room

@@ -5,10 +5,10 @@ The colours are those of the theme, so that the first real frame changes what is
 
 from __future__ import annotations
 
-import re
+from tui.main_screens import SCREENS
 
-SHORT = "1 Over  2 Logs  3 Proj  4 Keys  5 Prov  6 Lim  7 Play  8 Audit"
-LONG = "1 Overview  2 Logs  3 Projects  4 Keys  5 Providers  6 Limits  7 Playground  8 Audit"
+LONG_BLANK = " " * 8
+"""From here on a move of the cursor takes fewer bytes than the blanks."""
 
 
 def frame(width: int, height: int, context: str, *, colour: bool, ascii_only: bool = False) -> str:
@@ -22,20 +22,27 @@ def frame(width: int, height: int, context: str, *, colour: bool, ascii_only: bo
 
 
 def _placed(y: int, line: str) -> str:
-    """A line without its long runs of blanks: the screen is blank already, and a move of the cursor is eight bytes."""
-    placed = ""
-    for run in re.finditer(r"\S+(?: {1,7}\S+)*", line):
-        placed += f"\x1b[{y};{run.start() + 1}H{run.group()}"
+    """A line without its long runs of blanks: the screen is blank already."""
+    placed, column = "", 1
+    for piece in line.split(LONG_BLANK):
+        words = piece.lstrip(" ")
+        if words:
+            placed += f"\x1b[{y};{column + len(piece) - len(words)}H{words.rstrip(' ')}"
+        column += len(piece) + len(LONG_BLANK)
     return placed
 
 
 def _lines(width: int, height: int, context: str) -> list[str]:
     left, right = f" optyx  {context} ▸ overview", "◌ CONNECTING "
-    tabs = LONG if width >= 100 else SHORT
-    lines = [
-        left + " " * max(1, width - len(left) - len(right)) + right,
-        f" [{tabs[:10]}]{tabs[10:]}" if width >= 100 else f" [{tabs[:6]}]{tabs[6:]}",
-    ]
+    names = [f"{number} {word if width >= 100 else short}" for number, (_, word, short) in enumerate(SCREENS, 1)]
+    tabs = f" [{names[0]}]  " + "  ".join(names[1:])
     inside = max(0, height - 6)
-    lines += ["┌" + "─" * (width - 2) + "┐", *(["│" + " " * (width - 2) + "│"] * inside), "└" + "─" * (width - 2) + "┘"]
-    return [*lines, "", " : command  / filter  ? help  q quit"]
+    return [
+        left + " " * max(1, width - len(left) - len(right)) + right,
+        tabs,
+        "┌" + "─" * (width - 2) + "┐",
+        *(["│" + " " * (width - 2) + "│"] * inside),
+        "└" + "─" * (width - 2) + "┘",
+        "",
+        " : command  / filter  ? help  q quit",
+    ]
