@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.screen import ModalScreen
 
 from tui.notices import Toasts
-from tui.widgets.panel import Panel
+from tui.widgets.panel import Painted
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
@@ -26,10 +26,13 @@ class Pulse:
         self._next_load = 0.0
         self.is_watched = True
         """False while another window has the focus: then less is asked and drawn."""
+        self.old_s: float | None = None
+        """How old the view in sight is, where it is older than it should be."""
 
     def visited(self, view: View) -> None:
         """A view that comes into sight asks by itself: the next time is one period later."""
         self._next_load = time.monotonic() + (view.every_s or 0)
+        self.old_s = self._app.link.stale_s
 
     def watch(self, is_watched: bool) -> None:
         self.is_watched = is_watched
@@ -49,13 +52,18 @@ class Pulse:
         view = app.view
         if app.link.state == "no_credentials" or view is None or isinstance(app.screen, ModalScreen):
             return
-        if app.link.stale_s is not None or view.was_stale:
-            view.was_stale = app.link.stale_s is not None
-            for panel in view.query(Panel):
-                panel.changed()
+        self.age(view)
         if app.link.state == "live" and app.link.age_s > QUIET_S and not app.greeting:
             app.greet()
         self._ask_again(view)
+
+    def age(self, view: View) -> None:
+        """Says on every panel how old it is, once that is worth saying, and dims it; takes both back when there is an answer again."""
+        old_s, was_old = view.old_s(), self.old_s is not None
+        self.old_s = old_s
+        if old_s is not None or was_old:
+            for painted in view.query(Painted):
+                painted.changed()
 
     def _ask_again(self, view: View) -> None:
         link, now = self._app.link, time.monotonic()

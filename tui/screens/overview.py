@@ -229,6 +229,7 @@ class Overview(View):
 
     def action_freeze(self) -> None:
         self.frozen = not self.frozen
+        self.every_s = None if self.frozen else Overview.every_s
         self.optyx.redraw_chrome()
         self.load()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from textual.containers import Vertical
 
-from tui.link import Held
+from tui.link import STALE_AFTER_S, Held
 from tui.location import Location
 from tui.messages import Arrived, Failed
 from tui.widgets.line import Line
@@ -35,9 +36,8 @@ class View(Vertical):
         self.place = Location(self.scope)
         self.tickets: dict[str, int] = {}
         self.waiting: set[str] = set()
-        self.loaded_at = 0.0
+        self.answered_at = 0.0
         self.problem: str = ""
-        self.was_stale = False
 
     @property
     def optyx(self) -> OptyxApp:
@@ -123,7 +123,10 @@ class View(Vertical):
             return
         self.waiting.discard(message.what)
         self.problem = ""
+        self.answered_at = time.monotonic()
         getattr(self, f"arrived_{message.what}")(message.data)
+        if self.optyx.pulse.old_s is not None:
+            self.optyx.pulse.age(self)
         self.optyx.show_first()
         self.optyx.redraw_chrome()
 
@@ -147,6 +150,14 @@ class View(Vertical):
             self.problem = said
             if self.optyx.link.state == "live" or isinstance(error, Held):
                 self.optyx.say(said, "error" if not isinstance(error, Held) else "warning")
+
+    def old_s(self) -> float | None:
+        """The age of what it shows, once the gateway is away or answers others but not this view; None while it is fresh enough."""
+        link = self.optyx.link
+        if not self.answered_at or self.every_s is None:
+            return link.stale_s
+        age = time.monotonic() - self.answered_at
+        return age if link.stale_s is not None or age > STALE_AFTER_S + self.every_s else None
 
     # Helping
 

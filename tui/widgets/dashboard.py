@@ -10,7 +10,7 @@ from gateway.admin.schema import Overview
 from tui import figures
 from tui.widgets.line import Line, ends, fit_line
 from tui.widgets.marks import sparkline
-from tui.widgets.panel import Painted
+from tui.widgets.panel import Painted, faded
 
 TILE_HEIGHT = 5
 WIDE = 100
@@ -32,15 +32,27 @@ class Dashboard(Painted):
         self.changed()
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
-        if width < WIDE or self.size.height < 2 * TILE_HEIGHT:
-            return self._compact(y, width), None
+        old_s = self.optyx.pulse.old_s
+        line = self._row(y, width)
+        if old_s is None:
+            return line, None
+        ages_at = 0 if self._is_compact else self.size.height - 1  # the tiles' titles leave no room above
+        return (_aged(line, f" ◌ STALE {old_s:.0f} s ") if y == ages_at else faded(line)), None
+
+    @property
+    def _is_compact(self) -> bool:
+        return self.size.width < WIDE or self.size.height < 2 * TILE_HEIGHT
+
+    def _row(self, y: int, width: int) -> Line:
+        if self._is_compact:
+            return self._compact(y, width)
         tiles = self._tiles(width)
         shown = tiles[4 * (y // TILE_HEIGHT) : 4 * (y // TILE_HEIGHT) + 4]
         line: Line = []
         for index, (title, lines) in enumerate(shown):
             left, right = index * width // 4, (index + 1) * width // 4
             line += _tile_row(title, lines, y % TILE_HEIGHT, right - left)
-        return line, None
+        return line
 
     def _tiles(self, width: int) -> list[Tile]:
         room = width // 4 - 4
@@ -103,6 +115,11 @@ class Dashboard(Painted):
             return _boxed([], width)
         left, right = lines[y - 1]
         return _boxed(ends(left, right, width - 4), width)
+
+
+def _aged(border: Line, said: str) -> Line:
+    text = "".join(part for part, _ in border)
+    return [(text[: -len(said) - 2], "dim"), (said, "warn"), (text[-2:], "dim")]
 
 
 def _tile_row(title: str, lines: list[Line], y: int, width: int) -> Line:

@@ -75,6 +75,11 @@ def strip_of(line: Line, width: int, palette: Palette, overlay: Style | None = N
     return Strip(segments, width)
 
 
+def faded(line: Line) -> Line:
+    """Every span in the colour of small print: what is old stands back. Its words and shapes say what they said."""
+    return [(text, "dim") for text, _ in line]
+
+
 class Panel(Painted, can_focus=True):
     """A framed, focusable part of a screen. Subclasses give `content(y, width)`."""
 
@@ -115,6 +120,8 @@ class Panel(Painted, can_focus=True):
             return [("└" + "─" * (width - 2) + "┘", frame)], None
         line, overlay = self.content(y - 1, width - 4)
         inside = fit_line(line, width - 4)
+        if self.shows_age and self.optyx.pulse.old_s is not None:
+            inside = faded(inside)
         if overlay is not None:
             inside = [(text, f"{name}{ON_CURSOR}") for text, name in inside]
         return [("│", frame), (" ", ""), *inside, (" ", ""), ("│", frame)], None
@@ -122,7 +129,7 @@ class Panel(Painted, can_focus=True):
     def _top(self, width: int, frame: str) -> Line:
         title = f" {self.title_text} " if self.title_text else ""
         room = width - 4
-        old = self.optyx.link.stale_s if self.shows_age else None
+        old = self.optyx.pulse.old_s if self.shows_age else None
         words = f"◌ STALE {old:.0f} s" if old is not None else self.aside
         aside = f" {words} " if words else ""
         shown_title = fit_line([(title, "title")], min(width_of([(title, "")]), room))
