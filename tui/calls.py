@@ -12,6 +12,8 @@ from gateway.admin import schema
 from tui.wire import Answer, EventStream, GatewayError, Wire, quoted
 
 T = TypeVar("T")
+MOST_ROWS = 10_000
+"""Of one list that a screen asks for: more is no list to look through."""
 
 
 def read(body: Any, kind: type[T]) -> T:
@@ -66,11 +68,23 @@ class Client(Wire):
         told = self.get(f"/logs/{quoted(request_id)}", bodies="true" if bodies else "false")
         return read(told.body, schema.LogDetail)
 
+    def _whole(self, path: str, kind: type[T], **query: Any) -> list[T]:
+        """Every page of a list."""
+        rows: list[T] = []
+        cursor = ""
+        while len(rows) < MOST_ROWS:
+            body = self.get(path, limit=1000, cursor=cursor, **query).body
+            rows += read_list(body, kind)
+            cursor = str((body or {}).get("next") or "")
+            if not cursor:
+                break
+        return rows
+
     def projects(self) -> list[schema.Project]:
-        return read_list(self.get("/projects", limit=1000).body, schema.Project)
+        return self._whole("/projects", schema.Project)
 
     def keys(self, project: str) -> list[schema.Key]:
-        return read_list(self.get(f"/projects/{quoted(project)}/keys", limit=1000).body, schema.Key)
+        return self._whole(f"/projects/{quoted(project)}/keys", schema.Key)
 
     def key(self, key_id: str) -> schema.Key:
         return read(self.get(f"/keys/{quoted(key_id)}").body, schema.Key)
@@ -100,7 +114,7 @@ class Client(Wire):
         return read_list(self.get("/providers").body, schema.Provider)
 
     def models(self, provider: str = "") -> list[schema.Model]:
-        return read_list(self.get("/models", provider=provider, limit=1000).body, schema.Model)
+        return self._whole("/models", schema.Model, provider=provider)
 
     def tiers(self) -> list[schema.Tier]:
         return read_list(self.get("/tiers").body, schema.Tier)

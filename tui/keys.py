@@ -121,7 +121,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("logs.previous", "N", "find(-1)", "", "Previous match"),
     Action("logs.clear", "x", "clear_filter", "clear filter", "Clear the filter"),
     Action("logs.replay", "r", "replay", "replay", "Take this call to the playground", cli="optyx logs replay {id}"),
-    Action("logs.backfill", "b", "backfill", "", "Fill a gap in the tail"),
+    Action("logs.backfill", "b", "backfill", "", "Older calls; on a gap: fill it"),
     Action("detail.next", "n", "step(1)", "next", "The next call in the filtered list"),
     Action("detail.previous", "p", "step(-1)", "previous", "The call before in the filtered list"),
     Action("detail.tab_1", "1", "tab(1)", "", "Summary"),

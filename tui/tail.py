@@ -90,14 +90,17 @@ class _Control(msgspec.Struct):
     missed: int = 0
     since: str = ""
     until: str = ""
+    one_in: int = 1
 
 
 class Tail:
-    """`take()` gives what came since. `state` and `problem` say how the line is; `lost` counts what the gateway dropped."""
+    """`take()` gives what came since. `connected` and `problem` say how the line is; `lost` counts what the gateway dropped; of calls
+    without an error one in `one_in` is sent."""
 
     def __init__(self, connect: Callable[[], Client], filter_text: str) -> None:
         self.filter_text = filter_text
         self.lost = 0
+        self.one_in = 1
         self.connected = False
         self.problem = ""
         self.received = 0
@@ -151,7 +154,7 @@ class Tail:
         self._stream = stream
         if self._stopped.is_set():
             stream.close()
-        self.connected, self.problem = True, ""
+        self.connected, self.problem, self.one_in = True, "", 1
         decode = msgspec.json.Decoder(LogRow, strict=False).decode
         for event, ident, data in stream.events():
             if ident:
@@ -161,12 +164,15 @@ class Tail:
                 self.received += 1
                 with self._lock:
                     self._rows.append(row)
-            elif event in ("gap", "heartbeat"):
+            elif event in ("gap", "sampled"):
                 self._control(event, msgspec.json.decode(data, type=_Control, strict=False))
 
     def _control(self, event: str, told: _Control) -> None:
+        if event == "sampled":
+            self.one_in = told.one_in
+            return
         missed = told.missed or told.dropped
-        if event == "gap" and missed:
+        if missed:
             self.lost += missed
             text = f"gap: {missed:,} calls {told.since[11:19]}–{told.until[11:19]} · b backfill"
             hole = Seen(

@@ -65,6 +65,9 @@ class FakeGateway:
         self.stopping = threading.Event()
         self.tail_open = threading.Event()
         self.cut = threading.Event()
+        self.scanned_to = ""
+        """Where a search stops that finds nothing in its time; its next page has everything."""
+        self.one_in = 1
         self.step_gate: threading.Semaphore | None = None
         self.test_steps: dict[str, list[tuple[str, str, str]]] = {}
         self._owed, self._owed_at = 0.0, time.monotonic()

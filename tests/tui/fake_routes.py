@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 def logs(h: Handler) -> Any:
     wanted = matcher(h.query.get("filter", ""))
-    rows = [row for row in reversed(h.fake.history) if wanted(row)][: int(h.query.get("limit", 100))]
-    return s.LogPage(data=rows)
+    first, limit = int(h.query.get("cursor") or 0), int(h.query.get("limit", 100))
+    if h.fake.scanned_to and not first:
+        return s.LogPage(next="1", scanned_to=h.fake.scanned_to)
+    rows = [row for row in reversed(h.fake.history) if wanted(row)]
+    return s.LogPage(data=rows[first : first + limit], next=str(first + limit) if len(rows) > first + limit else None)
 
 
 def log_count(h: Handler) -> Any:

@@ -28,6 +28,9 @@ def tail(h: Handler) -> None:
     fake.tail_open.set()
     beat = 0.0
     try:
+        if fake.one_in > 1:
+            h.wfile.write(b'event: sampled\ndata: {"one_in":%d,"rows_per_s":8000}\n\n' % fake.one_in)
+            h.wfile.flush()
         while not fake.stopping.is_set() and not fake.cut.is_set():
             now = time.monotonic()
             due = len(fake.history) + fake.produced()

@@ -79,5 +79,52 @@ async def test_data_of_a_gateway_that_went_away_stands_back_with_its_age():
             assert _span(app, "71.44") == app.palette["dim"].color.name
 
 
+async def test_a_sampled_tail_says_how_many_calls_it_shows(gateway):
+    gateway.one_in = 4
+    async with stage(gateway, (80, 24), Location("logs")) as (app, pilot):
+        await until(lambda: "▲ SAMPLED 1 in 4" in screen_text(app), pilot)
+
+
+async def test_a_search_that_ran_out_of_time_says_how_far_it_looked_and_goes_on(gateway):
+    gateway.scanned_to = "2026-11-09T03:12:00Z"
+    async with stage(gateway, WIDE, Location("logs", filter="err:nothing")) as (app, pilot):
+        await until(lambda: "searched back to 2026-11-09 03:12" in screen_text(app), pilot)
+        assert "No calls match err:nothing as far as was looked" in screen_text(app)
+        app.filter_by("")
+        await until(lambda: app.view.shown_filter == "" and app.view.older == "1" and not app.view.waiting, pilot)
+        await pilot.press("b")
+        await until(lambda: len(app.view.calls.ring) == 499, pilot)
+        await until(lambda: "searched back" not in screen_text(app), pilot)
+
+
+async def test_going_above_the_first_call_brings_older_ones_and_moves_nothing(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        view = app.view.calls
+        assert len(view.ring) == 300
+        assert "b older" in screen_text(app)
+        await pilot.press("g")
+        first = view.current
+        await pilot.press("k")
+        await until(lambda: len(view.ring) == 500, pilot)
+        assert view.current == first
+        assert view.ring[view.top] == first, "what was on screen stays there"
+        await pilot.press("k")
+        assert view.current != first
+        await pilot.press("g", "k")
+        await until(lambda: app.view.older is None, pilot)
+        await pilot.press("b")
+        await until(lambda: any("nothing older" in one[1] for one in app.notices.said), pilot)
+
+
+async def test_an_overview_made_of_a_sample_says_so(gateway, monkeypatch):
+    async with stage(gateway, WIDE, Location("overview")) as (app, pilot):
+        assert "SAMPLED" not in screen_text(app)
+        app.view.data.rates.looked_at = 1200
+        monkeypatch.setattr(type(app.view), "load", lambda view: None)
+        app.redraw_chrome()
+        await pilot.pause()
+        assert "▲ SAMPLED 1,200 of" in screen_text(app)
+
+
 def _even(app):
     return " ".join(screen_text(app).split())

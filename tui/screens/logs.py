@@ -23,6 +23,7 @@ from tui.widgets.marks import sparkline
 from tui.widgets.panel import Bar, TextPanel
 
 FIRST_PAGE = 300
+PAGE = 1000
 PANE_HEIGHT = 14
 
 
@@ -96,6 +97,10 @@ class Logs(View):
         self.tail: Tail | None = None
         self.count: LogCount | None = None
         self.page_ids: set[str] = set()
+        self.older: str | None = None
+        """The cursor of the page before the oldest row; None where there is none."""
+        self.searched_to = ""
+        """How far back the gateway had looked when its time for one search was over; empty where it looked at everything."""
         self.detail: LogDetail | None = None
         self.shown_filter: str | None = None
         self.typing: Timer | None = None
@@ -158,6 +163,8 @@ class Logs(View):
         self.shown_filter = filter_text
         self.searched = filter_text
         self.page_ids = set()
+        self.older, self.searched_to = None, ""
+        self.forget("older")
         self.detail = None
         self.tail = Tail(self.optyx.link.connect, filter_text)
         self.tail.start()
@@ -180,8 +187,24 @@ class Logs(View):
         self.page_ids = {row.id for row in rows}
         pending = [row for row in (self.tail.take() if self.tail else []) if row.id not in self.page_ids]
         self.calls.replace([*rows, *pending])
+        self._reached(data)
         self._empty_text()
         self._draw_pane()
+
+    def arrived_older(self, data: LogPage) -> None:
+        self.calls.prepend([seen(row) for row in reversed(data.data)])
+        self._reached(data)
+        self._empty_text()
+        if data.data:
+            self.optyx.say(f"{len(data.data):,} older calls are above.")
+
+    def _reached(self, page: LogPage) -> None:
+        """How far back the list goes now, and what `b` does about it."""
+        self.older, self.searched_to = page.next, (page.scanned_to or "") if page.next else ""
+        more = "b older" if self.older else ""
+        if self.searched_to:
+            more = f"▲ searched back to {figures.minute(self.searched_to)}, b searches on"
+        self.calls.set_title("Requests", more)
 
     def arrived_count(self, data: LogCount) -> None:
         self.count = data
@@ -195,7 +218,18 @@ class Logs(View):
 
     def _empty_text(self) -> None:
         total = f"{self.count.total:,} calls in the last {self.optyx.window} without the filter. " if self.count else ""
-        if self.shown_filter:
+        if self.searched_to:
+            self.calls.empty = [
+                [
+                    ("No calls match ", ""),
+                    (self.shown_filter or "", "accent"),
+                    (" as far as was looked: back to ", ""),
+                    (figures.minute(self.searched_to), "strong"),
+                    (".", ""),
+                ],
+                [("b", "key"), (" searches on from there.  ", "dim"), ("x", "key"), (" clears the filter.", "dim")],
+            ]
+        elif self.shown_filter:
             self.calls.empty = [
                 [("No calls match ", ""), (self.shown_filter, "accent"), (".", "")],
                 [(total, "dim"), ("x", "key"), (" clears the filter.", "dim")],
@@ -260,6 +294,8 @@ class Logs(View):
             tail_state: Line = [("▶ FOLLOWING", "good"), (f"  {self.rate:.0f}/s ", "")]
         else:
             tail_state = [(f"‖ PAUSED +{view.waiting:,}", "warn"), (" ", "")]
+        if self.tail is not None and self.tail.one_in > 1:
+            right.append((f"▲ SAMPLED 1 in {self.tail.one_in}   ", "warn"))
         if self.tail is not None and not self.tail.connected and self.tail.problem:
             tail_state = [("◌ RECONNECTING ", "warn")]
         self.query_one("#filter-line", Bar).set_line(ends(left, right + tail_state, width))
@@ -399,10 +435,24 @@ class Logs(View):
 
     def action_backfill(self) -> None:
         row = self.calls.current
-        if row is None or row.status != GAP:
-            self.optyx.say("The cursor is not on a gap.", "warning")
+        if row is not None and row.status == GAP:
+            self.restart(self.shown_filter or "")
+        elif self.older is None:
+            self.optyx.say("There is nothing older.", "warning")
+        else:
+            self.on_log_view_at_top()
+
+    def on_log_view_at_top(self) -> None:
+        """Older calls, a page at a time, as far as there is room."""
+        cursor, filter_text = self.older, self.shown_filter or ""
+        if cursor is None or "older" in self.waiting:
             return
-        self.restart(self.shown_filter or "")
+        if len(self.calls.ring) + PAGE > self.calls.ring.capacity:
+            self.optyx.say(
+                f"{len(self.calls.ring):,} calls are loaded: no more fit. until: begins further back.", "warning"
+            )
+            return
+        self.ask("older", lambda client: client.logs(filter=filter_text, limit=PAGE, cursor=cursor))
 
     def records(self) -> Any:
         """What export writes: all that match, page by page, up to 100,000."""
@@ -412,7 +462,7 @@ class Logs(View):
             rows: list[LogRow] = []
             cursor: str | None = ""
             while cursor is not None and len(rows) < 100_000:
-                page = client.logs(filter=filter_text, limit=1000, cursor=cursor)
+                page = client.logs(filter=filter_text, limit=PAGE, cursor=cursor)
                 rows += page.data
                 cursor = page.next
             return rows

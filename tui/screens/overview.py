@@ -97,7 +97,7 @@ class Overview(View):
     """
 
     scope = "overview"
-    every_s = 1.0
+    every_s: float | None = 1.0
     BINDINGS = bindings("overview")
     DEFAULT_CSS = """
     Overview #middle { height: 1fr; min-height: 6; }
@@ -244,6 +244,9 @@ class Overview(View):
     def status(self) -> Line:
         line: Line = [("window ", "dim"), (self.optyx.window, "strong"), (" [ ]   ", "dim")]
         line += [("‖ frozen", "warn")] if self.frozen else [("refresh 1s", "dim")]
+        rates = self.data.rates if self.data else None
+        if rates and 0 < rates.looked_at < rates.requests:
+            line += [(f"   ▲ SAMPLED {rates.looked_at:,} of {rates.requests:,} calls", "warn")]
         alerts = sum(1 for one in self.data.attention if one.severity == "error") if self.data else 0
         line += [("   ", ""), (f"✖ {alerts} urgent", "bad")] if alerts else []
         attention = self.grid("attention")

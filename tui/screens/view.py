@@ -105,6 +105,11 @@ class View(Vertical):
         ticket = self.tickets[what] = self.tickets.get(what, 0) + 1
         self.optyx.link.change(self, what, ask, ticket)
 
+    def forget(self, what: str) -> None:
+        """An answer of this kind that is still to come is no longer wanted."""
+        self.tickets[what] = self.tickets.get(what, 0) + 1
+        self.waiting.discard(what)
+
     def in_parts(self, more: Callable[[Client], Iterator[Any]]) -> Callable[[Client], Any]:
         """For an answer that comes in parts: each goes to `arrived_part` as it comes, the last is also the whole answer."""
         ticket = self.tickets["part"] = self.tickets.get("part", 0) + 1

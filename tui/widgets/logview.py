@@ -47,6 +47,14 @@ class Ring(Generic[T]):
                 slots[self.added % capacity] = row
             self.added += 1
 
+    def prepend(self, rows: Sequence[T]) -> int:
+        """Older rows in front. Returns by how much the number of each row that was here has changed."""
+        shift = len(rows) - self.first
+        held = [self[number] for number in range(self.first, self.added)]
+        self.clear()
+        self.extend([*rows, *held])
+        return shift
+
     def __getitem__(self, number: int) -> T:
         if not self.first <= number < self.added:
             raise IndexError(number)
@@ -67,6 +75,9 @@ class LogView(Panel, Generic[T]):
 
     class Opened(Message):
         pass
+
+    class AtTop(Message):
+        """Somebody wants to go above the first row."""
 
     class Paused(Message):
         """It began or ceased to follow."""
@@ -98,6 +109,16 @@ class LogView(Panel, Generic[T]):
             self.waiting += len(rows)
             self.cursor = max(self.cursor, self.ring.first)
             self.bottom = max(self.bottom, min(self.ring.added, self.ring.first + self.list_height))
+        self.changed()
+
+    def prepend(self, rows: Sequence[T]) -> None:
+        """Older rows above the first; what is on screen stays where it is."""
+        if not rows:
+            return
+        self.pause()
+        shift = self.ring.prepend(rows)
+        self.cursor += shift
+        self.bottom += shift
         self.changed()
 
     def replace(self, rows: Sequence[T]) -> None:
@@ -190,6 +211,8 @@ class LogView(Panel, Generic[T]):
     def move_to(self, number: int) -> None:
         if not len(self.ring):
             return
+        if number < self.ring.first:
+            self.post_message(self.AtTop())
         number = max(self.ring.first, min(number, self.ring.added - 1))
         if self.following and number < self.ring.added - 1:
             self.pause()
