@@ -34,7 +34,7 @@ class Bench:
         self.url = ""
 
     def start_fake(self, port: int = 0, rate: float = 0) -> None:
-        command = [sys.executable, "-m", "tests.tui.fake_gateway", "--port", str(port), "--rate", str(rate)]
+        command = [sys.executable, "-m", "tests.tui.fake_gateway", "--busy", "--port", str(port), "--rate", str(rate)]
         self.fake = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.fake.stdout is not None
         self.url = self.fake.stdout.readline().strip()

@@ -3,7 +3,6 @@ them in `frame`, what happens once a second in `pulse`."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from textual.containers import Container
 from textual.driver import Driver
 
 from tui import clock, frame
+from tui.canvas import Canvas
 from tui.crash import crash_file
 from tui.driver import light
 from tui.keys import BY_ID, SCREENS, read_keymap
@@ -37,7 +37,7 @@ from tui.widgets.panel import Bar, Painted
 if TYPE_CHECKING:
     from tui.calls import Client
 
-LONGEST_HOLD_S, SETTLES_S = 0.4, 0.02
+LONGEST_HOLD_S = 0.4
 
 
 class OptyxApp(Places):
@@ -80,8 +80,6 @@ class OptyxApp(Places):
         self.pulse = Pulse(self)
         self.interrupted_at = 0.0
         self.greeting = False
-        self._held = contextlib.ExitStack()
-        self.is_shown = False
         self.next_context = ""
         """Set by `:ctx NAME`: where to go when this app has ended."""
         self.urgent = 0
@@ -112,9 +110,8 @@ class OptyxApp(Places):
         yield Toasts()
 
     def on_mount(self) -> None:
-        if self.link.state == "connecting" and not self.is_headless:
-            self._held.enter_context(self.batch_update())
-            self.set_timer(LONGEST_HOLD_S, self.show_first)
+        if self.canvas.is_held:
+            self.set_timer(LONGEST_HOLD_S, self._release)
         if self.keymap_table.overrides:
             self.set_keymap(self.keymap_table.overrides)
         self.show_place()
@@ -133,15 +130,17 @@ class OptyxApp(Places):
         if self.is_running and self.size:
             frame.draw(self)
 
+    def get_default_screen(self) -> Canvas:
+        self.canvas = Canvas(is_held=self.link.state == "connecting" and not self.is_headless)
+        return self.canvas
+
     def show_first(self) -> None:
         """The launcher's frame stands until there is something to see: one whole picture, not three that follow each other."""
-        if not self.is_shown:
-            self.is_shown = True
-            self.set_timer(SETTLES_S, self._release)
+        if self.canvas.is_held:
+            self.call_after_refresh(self._release)
 
     def _release(self) -> None:
-        self._held.close()
-        self.query_one("#status").refresh()  # wakes the screen, which paints all that is due
+        self.canvas.release()
 
     def greet(self) -> None:
         """Asks whose token this is: once at the start, and again when nothing else has been asked for a while."""

@@ -39,8 +39,10 @@ STRANGERS = (
 
 
 class FakeGateway:
-    def __init__(self, *, empty: bool = False, rate: float = 0.0, port: int = 0) -> None:
+    def __init__(self, *, empty: bool = False, is_busy: bool = False, rate: float = 0.0, port: int = 0) -> None:
         self.empty = empty
+        self.is_busy = is_busy
+        """Whether the overview's figures change from second to second."""
         self.rate = rate
         self.burst = 0
         """Rows that the tail sends at once, on top of its rate."""
@@ -188,8 +190,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--rate", type=float, default=0.0, help="calls a second in the tail")
     parser.add_argument("--empty", action="store_true")
+    parser.add_argument("--busy", action="store_true", help="the overview's figures change all the time")
     given = parser.parse_args()
-    with FakeGateway(empty=given.empty, rate=given.rate, port=given.port) as fake:
+    with FakeGateway(empty=given.empty, is_busy=given.busy, rate=given.rate, port=given.port) as fake:
         print(fake.url, flush=True)
         fake.thread.join()
 

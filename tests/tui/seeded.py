@@ -325,6 +325,29 @@ def overview(window: str) -> s.Overview:
     )  # fmt: skip
 
 
+def moved(told: s.Overview, beat: int) -> s.Overview:
+    """The same some seconds later, as of a busy gateway: most figures differ a little from second to second."""
+    rates, sway = told.rates, 1 + 0.1 * math.sin(beat)
+    for name in ("requests_per_s", "latency_p50_ms", "latency_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "overhead_p95_ms",
+                 "prompt_tokens_per_min", "completion_tokens_per_min"):  # fmt: skip
+        setattr(rates, name, getattr(rates, name) * sway)
+    rates.requests += 128 * beat
+    told.spend.today_nusd += beat * GIGA // 100
+    told.in_flight.calls += beat % 7
+    told.in_flight.oldest_s += beat % 5
+    for series in (
+        rates.requests_series,
+        rates.latency_series,
+        rates.ttft_series,
+        rates.tokens_series,
+        told.in_flight.series,
+    ):
+        series.append(series.pop(beat // 15 % len(series)))
+    for one in [*told.providers, *told.top_projects]:
+        one.requests_per_s = (one.requests_per_s or 0.0) * sway
+    return told
+
+
 def limits() -> s.LimitsOverview:
     return s.LimitsOverview(
         budgets=[

@@ -11,6 +11,7 @@ from tui.widgets.grid import Column, fitting
 from tui.widgets.line import fit, fit_line, visible, width_of, wrapped
 from tui.widgets.logview import Ring
 from tui.widgets.marks import STATES, gauge, resampled, span_bar, sparkline
+from tui.widgets.panel import differing
 
 HOSTILE = [
     "\x1b[2J",
@@ -40,6 +41,21 @@ def test_nothing_a_terminal_obeys_survives(text):
 def test_a_fitted_text_has_exactly_its_width(text, width):
     assert cell_len(fit(text, width)) == width
     assert width_of(fit_line([(text, ""), (text, "dim")], width)) == width
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("ab cd ef", "ab xx ef", (2, 4)),
+        ("ab cd", "ab cd ef", (4, 9)),
+        ("ab cd ef", "xx cd yy", (0, 6)),
+        ("日本 cd ef", "日本 xx ef", (4, 6)),
+        ("ab ab ab", "ab ab", (4, 9)),
+        ("日 b", "bb b", (0, 2)),
+    ],
+)
+def test_a_changed_line_is_sent_from_the_first_to_the_last_span_that_differs(old, new, where):
+    assert differing([(word, "") for word in old.split()], [(word, "") for word in new.split()], 9) == where
 
 
 def test_wrapped_lines_keep_every_word_and_no_line_is_too_wide():

@@ -51,6 +51,14 @@ def test_a_frame_stands_before_textual_is_imported_and_the_terminal_is_given_bac
             assert off in terminal.output, "the screen and the cursor come back"
 
 
+def test_the_first_picture_is_painted_once(gateway, tmp_path):
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path)) as terminal:
+        terminal.wait_for("acme")
+        terminal.wait_for_silence(0.5)
+        assert terminal.words.count("Needs attention") == 1
+        assert len(terminal.output) < 24 * 1024
+
+
 def test_NO_COLOR_is_without_any_colour(gateway, tmp_path):
     with Terminal(LAUNCH, env=environment(gateway, tmp_path, NO_COLOR="1")) as terminal:
         terminal.wait_for("acme")

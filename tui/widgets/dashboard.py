@@ -18,22 +18,28 @@ Tile = tuple[str, list[Line]]
 
 
 class Dashboard(Painted):
-    """Two rows of four tiles, or one panel of four lines where there is no room. `freeze` marks that it stands still."""
+    """Two rows of four tiles, or one panel of four lines where there is no room."""
 
     DEFAULT_CSS = "Dashboard { height: 10; }"
 
     def __init__(self) -> None:
         super().__init__(id="dashboard")
         self.data: Overview | None = None
-        self.frozen = False
+        self._rows: list[Line] = []
+        self._rows_for: tuple[int, int] = (0, 0)
 
     def show(self, data: Overview) -> None:
-        self.data = data
-        self.changed()
+        if data != self.data:
+            self.data = data
+            self._rows_for = (0, 0)
+            self.changed()
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        place = (width, self.size.height)
+        if self._rows_for != place:
+            self._rows, self._rows_for = self._all_rows(*place), place
+        line = self._rows[y] if y < len(self._rows) else []
         old_s = self.optyx.pulse.old_s
-        line = self._row(y, width)
         if old_s is None:
             return line, None
         ages_at = 0 if self._is_compact else self.size.height - 1  # the tiles' titles leave no room above
@@ -43,16 +49,18 @@ class Dashboard(Painted):
     def _is_compact(self) -> bool:
         return self.size.width < WIDE or self.size.height < 2 * TILE_HEIGHT
 
-    def _row(self, y: int, width: int) -> Line:
+    def _all_rows(self, width: int, height: int) -> list[Line]:
         if self._is_compact:
-            return self._compact(y, width)
+            return [self._compact(y, width) for y in range(height)]
         tiles = self._tiles(width)
-        shown = tiles[4 * (y // TILE_HEIGHT) : 4 * (y // TILE_HEIGHT) + 4]
-        line: Line = []
-        for index, (title, lines) in enumerate(shown):
-            left, right = index * width // 4, (index + 1) * width // 4
-            line += _tile_row(title, lines, y % TILE_HEIGHT, right - left)
-        return line
+        rows = []
+        for y in range(2 * TILE_HEIGHT):
+            line: Line = []
+            for index, (title, lines) in enumerate(tiles[4 * (y // TILE_HEIGHT) :][:4]):
+                left, right = index * width // 4, (index + 1) * width // 4
+                line += _tile_row(title, lines, y % TILE_HEIGHT, right - left)
+            rows.append(line)
+        return rows
 
     def _tiles(self, width: int) -> list[Tile]:
         room = width // 4 - 4

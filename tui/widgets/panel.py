@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -22,6 +22,8 @@ from tui.widgets.line import Line, fit_line, width_of
 from tui.widgets.marks import plain_signs
 
 if TYPE_CHECKING:
+    from textual.filter import LineFilter
+
     from tui.app import OptyxApp
 
 
@@ -33,6 +35,9 @@ class Painted(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._drawn: dict[int, tuple[Line, Style | None]] = {}
+        self._made: dict[int, tuple[Line, Style | None]] = {}
+        """Rows that `changed` made and Textual has not asked for yet: they are not made twice."""
+        self._made_for: Size | None = None
 
     @property
     def optyx(self) -> OptyxApp:
@@ -46,10 +51,14 @@ class Painted(Widget):
         """What stands in a row, and a style laid over all of it (the cursor)."""
         return [], None
 
+    def get_line_filters(self) -> list[LineFilter]:
+        """None of Textual's, which look at every span drawn: the colours of a palette are final."""
+        return []
+
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        line, overlay = self.row(y, width)
-        self._drawn[y] = (line, overlay)
+        made = self._made.pop(y, None) if self.size == self._made_for else None
+        line, overlay = self._drawn[y] = made or self.row(y, width)
         return strip_of(line, width, self.palette, overlay)
 
     def changed(self) -> None:
@@ -57,13 +66,38 @@ class Painted(Widget):
         if not self.is_attached or not self.size:
             return
         width, height = self.size
+        self._made, self._made_for = {}, self.size
         for y in range(height):
-            if self._drawn.get(y) != self.row(y, width):
-                self.refresh(Region(0, y, width, 1))
+            made, drawn = self.row(y, width), self._drawn.get(y)
+            if drawn != made:
+                self._made[y] = made
+                same_overlay = drawn is not None and drawn[1] == made[1]
+                left, right = differing(drawn[0], made[0], width) if drawn is not None and same_overlay else (0, width)
+                super().refresh(Region(left, y, right - left, 1))
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Painted:
+        """Whoever asks for this knows of another reason to draw anew (the focus, a style)."""
+        self._made.clear()
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def repaint(self) -> None:
         self._drawn.clear()
         self.refresh()
+
+
+def differing(old: Line, new: Line, width: int) -> tuple[int, int]:
+    """The columns between which two lines of one widget differ, at the borders of their spans: from, to."""
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    left = width_of(new[:same])
+    whole = width_of(new)
+    if width_of(old) != whole:
+        return left, width
+    ends_same = 0
+    while ends_same < min(len(old), len(new)) - same and old[-1 - ends_same] == new[-1 - ends_same]:
+        ends_same += 1
+    return left, max(left + 1, whole - width_of(new[len(new) - ends_same :]))
 
 
 def strip_of(line: Line, width: int, palette: Palette, overlay: Style | None = None) -> Strip:

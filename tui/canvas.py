@@ -1,0 +1,28 @@
+"""The screen under the views, which keeps the launcher's frame until there is a whole picture to put in its place.
+
+Textual paints after every layout, and a start has several: two thirds of what it wrote were pictures that nobody could read before the
+next one came.
+"""
+
+from __future__ import annotations
+
+from textual.screen import Screen
+
+
+class Canvas(Screen[None]):
+    def __init__(self, *, is_held: bool) -> None:
+        super().__init__(id="_default")
+        self.is_held = is_held
+
+    def _compositor_refresh(self) -> None:
+        if self.is_held:
+            self._dirty_widgets.clear()  # the compositor remembers their regions
+        else:
+            super()._compositor_refresh()
+
+    def release(self) -> None:
+        """Paints everything once, now, and from here on what changes."""
+        if self.is_held:
+            self.is_held = False
+            self._dirty_widgets.clear()
+            self.app._display(self, self._compositor.render_full_update())
