@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -79,7 +79,6 @@ class Worker:
         self.url = url
         self.id = ids.new("wrk")
         self.machine = socket.gethostname()
-        self.callers: set[Caller] = set()
         self.shortcuts: set[Shortcut] = set()
         self.lame_duck_s = config.lame_duck_s
         self._no_call = asyncio.Event()
@@ -145,6 +144,7 @@ class Worker:
                 on_unrecorded=logbook.keep,
                 idempotency=idempotency,
                 capture=capture,
+                on_quiet=self._no_call.set,
             )
             self.logbook = logbook
             self.backlog = upkeep.Backlog(journal, logbook)
@@ -213,7 +213,10 @@ class Worker:
     async def _listening(self) -> AsyncIterator[list[web.BaseSite]]:
         """The gateway's listener, and the admin API on the same one or on its own."""
         config = self.config
-        gateway, calls = self._application(), {path: self._route(kind) for path, kind in CALL_PATHS.items()}
+        gateway, calls = (
+            self._application(),
+            {path: functools.partial(serve, self.plane, endpoint=kind) for path, kind in CALL_PATHS.items()},
+        )
         plain.add_routes(gateway)
         sockets = [(gateway, calls, listener(config.host, config.port))]
         if config.admin_port is None:
@@ -241,20 +244,6 @@ class Worker:
         app[plain.NUMBERS] = self._numbers
         return app
 
-    def _route(self, endpoint: Endpoint) -> Callable[[Caller], Awaitable[None]]:
-        plane, callers = self.plane, self.callers
-
-        async def route(caller: Caller) -> None:
-            callers.add(caller)
-            try:
-                await serve(plane, caller, endpoint)
-            finally:
-                callers.discard(caller)
-                if plane.is_draining and not callers:
-                    self._no_call.set()
-
-        return route
-
     async def _drain(self, sites: list[web.BaseSite]) -> None:
         """Not ready at once; the listeners stay a moment for balancers that have not noticed; calls may finish until the deadline."""
         self.plane.is_draining = True
@@ -262,12 +251,12 @@ class Worker:
         await self._hurried(self.lame_duck_s)
         for site in sites:
             await site.stop()
-        if not self.callers:
+        if not self.plane.callers:
             self._no_call.set()
         else:
             self._no_call.clear()
         await self._hurried(self.config.drain_s, self._no_call)
-        for caller in list(self.callers):
+        for caller in list(self.plane.callers):
             if caller.on_cut is not None:
                 caller.on_cut()
         with contextlib.suppress(TimeoutError):
@@ -320,15 +309,15 @@ class Worker:
         since: dict[Caller, float] = {}
         while True:
             now = time.monotonic()
-            since = {caller: since.get(caller, now) for caller in self.callers}
+            since = {caller: since.get(caller, now) for caller in self.plane.callers}
             self.upstream.sweep()
             await asyncio.to_thread(exposition.leave, self.config.home / "run", self._mine())
             state = {
-                "in_flight": len(self.callers),
+                "in_flight": len(self.plane.callers),
                 "streams": len(self.plane.relays),
                 "oldest_s": round(now - min(since.values(), default=now), 1),
                 "targets": self.health.report(now),
-                "journal": self.backlog.report(len(self.callers)),
+                "journal": self.backlog.report(len(self.plane.callers)),
                 "late_keys": self._late_keys(),
             }
             with contextlib.suppress(*TROUBLE):
@@ -356,7 +345,7 @@ class Worker:
 
     def _mine(self) -> exposition.Numbers:
         gauges: dict[str, float] = {
-            "calls_in_flight": len(self.callers),
+            "calls_in_flight": len(self.plane.callers),
             "streams_open": len(self.plane.relays),
             **self.shares.held(),
         }

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from gateway import errors, ids
+from gateway.caller import Waiting
 from gateway.config import Config
 from gateway.proxy.body import too_large
 from gateway.proxy.call import Caller
@@ -199,7 +200,7 @@ class Server(web.Server):
             if message.upgrade:
                 response.force_close()
             return response
-        caller = AiohttpCaller(request)
+        caller = AiohttpCaller.of(request)
         connection = cast(Connection, request._protocol)
         connection.caller = caller
         try:
@@ -239,31 +240,22 @@ class Sent:
         return None
 
 
-class AiohttpCaller:
+class AiohttpCaller(Waiting, eq=False):
     """A request of aiohttp's as the steps want it (proxy.call.Caller)."""
 
-    __slots__ = (
-        "_headers", "_raw", "_request", "is_gone", "is_http_10", "is_paused", "is_reading", "keep_alive", "on_cut", "on_gone", "on_resume",
-    )  # fmt: skip
+    header: Callable[[str], str | None]
+    _request: web.BaseRequest
+    _raw: int = 0
+    is_reading: bool = False
 
-    def __init__(self, request: web.BaseRequest) -> None:
-        self._request = request
-        self._headers = request._message.headers
-        self._raw = 0
-        self.is_gone = False
-        self.is_paused = False
-        self.is_reading = False
-        self.is_http_10 = request._message.version == HttpVersion10
-        self.keep_alive = not (request._message.should_close or request._message.upgrade)
-        self.on_gone: Callable[[], None] | None = None
-        self.on_cut: Callable[[], None] | None = None
-        self.on_resume: Callable[[bool], None] | None = None
-
-    def header(self, name: str) -> str | None:
-        return self._headers.get(name)
+    @classmethod
+    def of(cls, request: web.BaseRequest) -> AiohttpCaller:
+        message = request._message
+        keep_alive = not (message.should_close or message.upgrade)
+        return cls(message.headers.get, request, keep_alive=keep_alive, is_http_10=message.version == HttpVersion10)
 
     async def body(self, limit: int) -> bytes:
-        if self._headers.get("Expect", "").lower() == "100-continue":
+        if (self.header("expect") or "").lower() == "100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         content = self._request._payload
         self._raw = cast(Connection, self._request._protocol).packet
@@ -333,16 +325,6 @@ class AiohttpCaller:
     def address(self) -> str | None:
         peer = self._request._protocol.peername
         return str(peer[0]) if isinstance(peer, tuple) else None
-
-    def leave(self) -> None:
-        self.is_gone = True
-        if self.on_gone is not None:
-            self.on_gone()
-
-    def set_paused(self, paused: bool) -> None:
-        self.is_paused = paused
-        if self.on_resume is not None:
-            self.on_resume(paused)
 
 
 def mostly_framing() -> errors.BadRequest:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from gateway.caller import Waiting
 from gateway.reader import ReaderWatch
 
 if TYPE_CHECKING:
@@ -71,59 +72,25 @@ def read_head(data: bytes) -> Head | None:
     return Head(found[0], found[1].decode(), fields, int(length))
 
 
-class PlainCaller:
+class PlainCaller(Waiting, eq=False):
     """A plain request as the steps want it (proxy.call.Caller). Its body has come."""
 
-    __slots__ = (
-        "_body",
-        "_connection",
-        "_fields",
-        "is_gone",
-        "is_http_10",
-        "is_paused",
-        "keep_alive",
-        "on_cut",
-        "on_gone",
-        "on_resume",
-    )
-
-    def __init__(self, connection: Shortcut, head: Head, body: bytes) -> None:
-        self._connection = connection
-        self._fields = head.fields
-        self._body = body
-        self.is_gone = False
-        self.is_paused = connection.is_paused
-        self.is_http_10 = False
-        self.keep_alive = head.keep_alive
-        self.on_cut: Callable[[], None] | None = None
-        self.on_gone: Callable[[], None] | None = None
-        self.on_resume: Callable[[bool], None] | None = None
-
-    def header(self, name: str) -> str | None:
-        return self._fields.get(name)
+    header: Callable[[str], str | None]
+    transport: asyncio.Transport
+    whole_body: bytes
 
     async def body(self, limit: int) -> bytes:
         """The steps have looked at its length before."""
-        return self._body
+        return self.whole_body
 
     def write(self, data: bytes) -> None:
         if not self.is_gone:
-            self._connection.transport.write(data)
+            self.transport.write(data)
 
     @property
     def address(self) -> str | None:
-        peer = self._connection.transport.get_extra_info("peername")
+        peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else None
-
-    def leave(self) -> None:
-        self.is_gone = True
-        if self.on_gone is not None:
-            self.on_gone()
-
-    def set_paused(self, paused: bool) -> None:
-        self.is_paused = paused
-        if self.on_resume is not None:
-            self.on_resume(paused)
 
 
 class Shortcut(asyncio.Protocol):
@@ -222,7 +189,9 @@ class Shortcut(asyncio.Protocol):
             self._whole_timer = None
         body, self._buffer = self._buffer[head.body_at : head.total], self._buffer[head.total :]
         self._head = None
-        self._caller = PlainCaller(self, head, body)
+        self._caller = PlainCaller(
+            head.fields.get, self.transport, body, keep_alive=head.keep_alive, is_paused=self.is_paused
+        )
         if self._waiter is not None:
             self._waiter.set_result(None)
         else:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from gateway.ledger import Price, Usage, cost_nusd
-from gateway.proxy.call import new_ids
+from gateway.proxy.call import new_call_id
 from gateway.records import AttemptRecord, Final
 from gateway.reprice import PricedRow, PriceTable, Tally, repriced
 from gateway.store import ingest, repricing
@@ -25,7 +25,7 @@ NEW = Price("p_new", 100_000_007, 500_000_009, None, None, CHANGE_AT)
 def final(gateway, key_id: str, usage: Usage | None, cost: int | None, at: float, **more) -> Final:
     attempts = [AttemptRecord("openai", "odd", status=200, cost_nusd=cost)] if usage else []
     values = {
-        "call_id": new_ids()[0], "created_at": at, "request_id": f"r{at}", "org_id": gateway.org_id, "project_id": gateway.project_id,
+        "call_id": new_call_id(), "created_at": at, "request_id": f"r{at}", "org_id": gateway.org_id, "project_id": gateway.project_id,
         "key_id": key_id, "endpoint": "chat", "tier": None, "requested_model": "odd", "provider": "openai", "model": "odd", "status": 200,
         "error_code": None, "end_reason": "complete", "stream": False, "attempts": attempts,
         "prompt_tokens": usage.prompt_tokens if usage else None, "completion_tokens": usage.completion_tokens if usage else None,

@@ -55,41 +55,39 @@ def too_large(limit: int) -> TooLarge:
 
 def parse(endpoint: Endpoint, body: bytes) -> Asked:
     """Raises BadRequest with the field and the reason."""
-    fields = top_level(body)
+    fields, values = top_level(body)
     needed = "messages" if endpoint == "chat" else "input"
     if needed not in fields:
         raise BadRequest(f"'{needed}' is missing.", param=needed)
-    if endpoint == "chat" and (not fields["messages"].startswith(b"[") or not fields["messages"][1:-1].strip()):
-        raise BadRequest("'messages' must be an array with at least one message.", param="messages")
     stream, include_usage = False, False
     if endpoint == "embeddings":
-        _require_embeddable(fields)
+        _require_embeddable(values)
     else:
-        stream = _boolean(fields, "stream")
-        include_usage = stream and _include_usage(fields)
-    limits = [
-        value
-        for name in ("max_completion_tokens", "max_tokens")
-        if (value := _count(fields, name, 1, 1 << 40)) is not None
-    ]
+        messages = values["messages"]
+        if not isinstance(messages, list) or not messages:
+            raise BadRequest("'messages' must be an array with at least one message.", param="messages")
+        stream = _boolean(values, "stream")
+        include_usage = stream and _include_usage(values)
+    limit = _count(values, "max_completion_tokens", 1, 1 << 40)
+    older = _count(values, "max_tokens", 1, 1 << 40)
     return Asked(
         fields=fields,
         body=body,
-        model=_model(fields),
+        model=_model(values),
         stream=stream,
         include_usage=include_usage,
-        max_tokens=max(limits) if limits else None,
-        n=_count(fields, "n", 1, MAX_CHOICES) or 1,
-        user=_short_text(fields, "user"),
+        max_tokens=older if limit is None else limit if older is None else max(limit, older),
+        n=_count(values, "n", 1, MAX_CHOICES) or 1,
+        user=_short_text(values, "user"),
     )
 
 
-def top_level(body: bytes) -> dict[str, bytes]:
-    """The members of a JSON object as raw bytes. The whole body is read strictly all the same: valid UTF-8, no lone surrogates, numbers
+def top_level(body: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The members of a JSON object, as raw bytes and as values. The whole body is read strictly: valid UTF-8, no lone surrogates, numbers
     that are numbers, no name twice in any object. What is authorised is then what every other parser reads too."""
     try:
         raw = _decode_top(body)
-        value = _decode(body)
+        values = _decode(body)
     except UnicodeDecodeError:
         raise BadRequest("The body is not valid UTF-8.", code="invalid_json") from None
     except msgspec.ValidationError as error:
@@ -100,11 +98,11 @@ def top_level(body: bytes) -> dict[str, bytes]:
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
-    # a name that stood there twice is gone from the value, so written again it is another text; so are odd escapes and numbers
-    again = _encode(value)
+    # a name that stood there twice is gone from the values, so written again they are another text; so are odd escapes and numbers
+    again = _encode(values)
     if again != body and again != msgspec.json.format(body, indent=-1):
         _require_unique_names(body)
-    return {name: bytes(member) for name, member in raw.items()}
+    return {name: bytes(member) for name, member in raw.items()}, values
 
 
 def _require_unique_names(body: bytes) -> None:
@@ -128,22 +126,17 @@ def _is_json(kind: str) -> bool:
     return plain == "application/json" or (plain.startswith("application/") and plain.endswith("+json"))
 
 
-def _value(fields: dict[str, bytes], name: str) -> Any:
-    raw = fields.get(name)
-    return None if raw is None else _decode(raw)
-
-
-def _require_embeddable(fields: dict[str, bytes]) -> None:
+def _require_embeddable(values: dict[str, Any]) -> None:
     """A text, texts, a token array, or token arrays: the shapes that the API has."""
-    given = _value(fields, "input")
+    given = values["input"]
     is_fine = _are_texts(given) or _are_tokens(given)
     if not is_fine and not (isinstance(given, list) and given and all(_are_tokens(item) for item in given)):
         raise BadRequest(
             "'input' must be a text, an array of texts, or arrays of tokens; none of them empty.", param="input"
         )
-    if _value(fields, "encoding_format") not in (None, "float", "base64"):
+    if values.get("encoding_format") not in (None, "float", "base64"):
         raise BadRequest("'encoding_format' must be float or base64.", param="encoding_format")
-    _count(fields, "dimensions", 1, 1 << 16)
+    _count(values, "dimensions", 1, 1 << 16)
 
 
 def _are_texts(given: Any) -> bool:
@@ -155,17 +148,17 @@ def _are_tokens(given: Any) -> bool:
     return isinstance(given, list) and bool(given) and all(type(token) is int for token in given)
 
 
-def _boolean(fields: dict[str, bytes], name: str) -> bool:
-    raw = fields.get(name)
-    if raw is None or raw == b"false" or raw == b"null":
+def _boolean(values: dict[str, Any], name: str) -> bool:
+    value = values.get(name)
+    if value is None:
         return False
-    if raw != b"true":
+    if not isinstance(value, bool):
         raise BadRequest(f"'{name}' must be true or false.", param=name)
-    return True
+    return value
 
 
-def _include_usage(fields: dict[str, bytes]) -> bool:
-    options = _value(fields, "stream_options")
+def _include_usage(values: dict[str, Any]) -> bool:
+    options = values.get("stream_options")
     if options is None:
         return False
     if not isinstance(options, dict):
@@ -173,8 +166,8 @@ def _include_usage(fields: dict[str, bytes]) -> bool:
     return options.get("include_usage") is True
 
 
-def _count(fields: dict[str, bytes], name: str, low: int, high: int) -> int | None:
-    value = _value(fields, name)
+def _count(values: dict[str, Any], name: str, low: int, high: int) -> int | None:
+    value = values.get(name)
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -182,15 +175,15 @@ def _count(fields: dict[str, bytes], name: str, low: int, high: int) -> int | No
     return value
 
 
-def _short_text(fields: dict[str, bytes], name: str) -> str | None:
-    value = _value(fields, name)
+def _short_text(values: dict[str, Any], name: str) -> str | None:
+    value = values.get(name)
     if value is not None and not isinstance(value, str):
         raise BadRequest(f"'{name}' must be a string.", param=name)
     return value[:256] if value else None
 
 
-def _model(fields: dict[str, bytes]) -> str | None:
-    value = _value(fields, "model")
+def _model(values: dict[str, Any]) -> str | None:
+    value = values.get("model")
     if value is None:
         return None
     if not isinstance(value, str) or not _MODEL.fullmatch(value):

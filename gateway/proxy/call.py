@@ -77,8 +77,9 @@ class Plane:
     """What a worker's calls share. Built once in `app`."""
 
     __slots__ = (
-        "adapters", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency", "is_draining",
-        "journal", "late_keys", "limits", "max_body", "metrics", "on_unrecorded", "relays", "running_on", "uncounting", "upstream", "version",
+        "adapters", "callers", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency",
+        "is_draining", "journal", "late_keys", "limits", "max_body", "metrics", "on_quiet", "on_unrecorded", "relays", "running_on",
+        "uncounting", "upstream", "version",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +101,7 @@ class Plane:
         on_unrecorded: Callable[[Final], None] | None = None,
         idempotency: Idempotency | None = None,
         capture: Capture | None = None,
+        on_quiet: Callable[[], object] = bool,
     ) -> None:
         self.holder = holder
         self.find_key = find_key
@@ -118,6 +120,10 @@ class Plane:
         self.on_unrecorded = on_unrecorded
         self.idempotency = idempotency
         self.capture = capture
+        self.callers: set[Caller] = set()
+        """Whose calls are under way."""
+        self.on_quiet = on_quiet
+        """Called when the last of them is over while the gateway stops."""
         self.is_draining = False
         self.relays: set[Relay] = set()
         self.uncounting: set[str] = set()
@@ -235,6 +241,10 @@ NOT_TRIED = frozenset({"resting", "unconfigured", "overloaded", "unsupported", "
 def ms(ns: int) -> float:
     """Milliseconds, with whole microseconds: rounding a float costs twice as much."""
     return ns // 1000 / 1000
+
+
+def new_call_id() -> str:
+    return new_ids()[0]
 
 
 class _Ids:

@@ -12,7 +12,7 @@ from gateway.providers.provider import Endpoint
 from gateway.proxy import answer
 from gateway.proxy.authenticate import Headers, authenticate
 from gateway.proxy.body import Asked, parse, read
-from gateway.proxy.call import Call, Caller, Plane, Replay
+from gateway.proxy.call import Call, Caller, Idempotency, Plane, Replay
 from gateway.proxy.check import check, downgrade, read_ceiling
 from gateway.proxy.choose import Route, choose, read_tier
 from gateway.proxy.exchange import ClientGone, Streaming, exchange
@@ -35,6 +35,7 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
     """Answers one call, whatever happens: every way out writes an answer (unless the client has left) and a record."""
     call = Call(endpoint, ids.kept_request_id(caller.header("x-request-id")) or "")
     try:
+        plane.callers.add(caller)
         if plane.is_draining:
             caller.keep_alive = False
         call.key, call.project = await authenticate(plane, caller, call.created_at)
@@ -44,7 +45,9 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
         tier = read_headers(plane, caller, call)
         asked = parse(endpoint, body)
         route = route_of(plane, call, asked, tier)
-        replay = await _replay(plane, caller, call, body)
+        replay = None
+        if plane.idempotency is not None and caller.header("idempotency-key") is not None:
+            replay = await _replay(plane.idempotency, caller, call, body)
         if replay is not None and replay.stored is not None:
             _answer_stored(plane, caller, call, replay.stored)
             return
@@ -64,6 +67,9 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
     finally:
         if call.runs_on:
             plane.running_on -= 1
+        plane.callers.discard(caller)
+        if plane.is_draining and not plane.callers:
+            plane.on_quiet()
 
 
 async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked: Asked, replay: Replay | None) -> None:
@@ -157,14 +163,12 @@ def ceiling_of(caller: Headers) -> int | None:
         raise errors.BadRequest(f"x-optyx-max-cost-usd: {error}.", param="x-optyx-max-cost-usd") from None
 
 
-async def _replay(plane: Plane, caller: Caller, call: Call, body: bytes) -> Replay | None:
-    name = caller.header("idempotency-key")
-    if name is None or plane.idempotency is None:
-        return None
+async def _replay(idempotency: Idempotency, caller: Caller, call: Call, body: bytes) -> Replay:
+    name = caller.header("idempotency-key") or ""
     if not 1 <= len(name) <= 255 or not name.isprintable():
         raise errors.BadRequest("Idempotency-Key must be 1 to 255 printable characters.", param="Idempotency-Key")
     assert call.key is not None
-    return await plane.idempotency.begin(call.key.id, name, call.endpoint, body, call.request_id)
+    return await idempotency.begin(call.key.id, name, call.endpoint, body, call.request_id)
 
 
 def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, str, bytes]) -> None:

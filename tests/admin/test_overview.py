@@ -100,7 +100,7 @@ async def test_many_who_ask_at_once_get_one_answer(gateway):
 async def test_calls_under_way_are_counted(gateway):
     gateway.upstream.enqueue(silent())
     call = asyncio.create_task(gateway.chat())
-    await eventually(lambda: gateway.worker.callers)
+    await eventually(lambda: gateway.worker.plane.callers)
 
     async def is_shown():
         return (await overview(gateway)).in_flight.calls == 1

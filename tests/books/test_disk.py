@@ -102,7 +102,7 @@ async def test_a_full_disk_refuses_new_calls_records_those_under_way_and_recover
         return (await gateway.chat()).status == 200
 
     await eventually(is_served, 5, "calls again")
-    await eventually(lambda: not gateway.worker.callers, 2, "the end of all calls")
+    await eventually(lambda: not gateway.worker.plane.callers, 2, "the end of all calls")
     assert await gateway.worker.logbook.flush(5)
     await books(gateway.db)
 

@@ -116,7 +116,7 @@ async def test_who_leaves_while_we_connect_has_asked_nobody(gateway):
             "UPDATE providers SET base_url = $1, timeouts = '{\"connect_ms\": 700}' WHERE name = 'openai'", url
         )
         client = await Raw.call(gateway, "connecting", "gpt-6-luna", True)
-        await eventually(lambda: len(gateway.worker.callers) == 1, 2, "the call")
+        await eventually(lambda: len(gateway.worker.plane.callers) == 1, 2, "the call")
         client.leave(False)
         row = await gateway.row("connecting")
         for filler in fillers:
@@ -154,7 +154,7 @@ async def test_a_hundred_silent_streams_are_closed_in_time_each_with_its_row(gat
     assert Counter(row["end_reason"] for row in rows) == {"client_closed": 100}
     # upstream sent two events: OpenAI puts a token into each
     assert {row["completion_tokens"] for row in rows} == {2}
-    assert not gateway.worker.callers
+    assert not gateway.worker.plane.callers
     assert not gateway.worker.plane.relays
 
 
@@ -248,8 +248,8 @@ async def test_a_stalled_reader_holds_upstream_back_and_costs_us_little(gateway)
         before = sent
         await asyncio.sleep(0.3)
     assert sent < 12 << 20
-    (caller,) = gateway.worker.callers
-    transport = caller._connection.transport
+    (caller,) = gateway.worker.plane.callers
+    transport = caller.transport
     assert caller.is_paused
     assert transport.get_write_buffer_size() <= 256 << 10
     client.leave(True)

@@ -68,7 +68,7 @@ async def test_every_ending_gives_its_hold_back(gateway, upstream):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await call(gateway)
-    await eventually(lambda: not gateway.worker.callers)
+    await eventually(lambda: not gateway.worker.plane.callers)
     assert gateway.worker.shares.held()["budget_held_nusd"] == 0
     spent = await settled(gateway)
     assert spent == await gateway.db.fetchval("SELECT coalesce(sum(cost_nusd), 0) FROM request_logs")

@@ -240,7 +240,7 @@ async def test_a_body_that_breaks_in_the_middle_is_said_and_not_logged(gateway, 
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.config.port)
         writer.write(headed(gateway.key, chunked, body=pieces[0]))
-        await eventually(lambda: gateway.worker.callers, 5, "the call having begun")
+        await eventually(lambda: gateway.worker.plane.callers, 5, "the call having begun")
         writer.write(pieces[1])
         answer = await asyncio.wait_for(reader.read(), 5)
         assert [status for status, _ in wire.answers(answer)] == [400], pieces
@@ -251,7 +251,7 @@ async def test_a_body_that_breaks_in_the_middle_is_said_and_not_logged(gateway, 
         writer.write(data)
         await asyncio.sleep(0.02)
         writer.close()
-    await eventually(lambda: not gateway.worker.callers, 5, "every call being over")
+    await eventually(lambda: not gateway.worker.plane.callers, 5, "every call being over")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
