@@ -213,10 +213,10 @@ class Worker:
     async def _listening(self) -> AsyncIterator[list[web.BaseSite]]:
         """The gateway's listener, and the admin API on the same one or on its own."""
         config = self.config
-        gateway, calls = (
-            self._application(),
-            {path: functools.partial(serve, self.plane, endpoint=kind) for path, kind in CALL_PATHS.items()},
-        )
+        gateway = self._application()
+        calls: dict[str, Serve] = {
+            path: functools.partial(serve, self.plane, endpoint=of) for path, of in CALL_PATHS.items()
+        }
         plain.add_routes(gateway)
         sockets = [(gateway, calls, listener(config.host, config.port))]
         if config.admin_port is None:
