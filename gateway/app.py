@@ -28,7 +28,7 @@ from gateway.build import Surroundings
 from gateway.capture import Capture
 from gateway.config import Config
 from gateway.descriptors import raise_limit
-from gateway.front import Server, require_fast_parser
+from gateway.front import Serve, Server, require_fast_parser
 from gateway.health import Health
 from gateway.journal import Journal
 from gateway.limits.idempotency import PostgresIdempotency
