@@ -44,7 +44,7 @@ class Health:
     def enter(self, target: Target, now: float) -> Failure | None:
         """May it be tried now? None: yes (and if the circuit is open, this is its one probe); else what `look` says."""
         circuit = self._circuits.get(_key(target))
-        if circuit is None:
+        if circuit is None or (circuit.rest_s == 0.0 and now >= circuit.limited_until):
             return None
         failure = self.look(target, now)
         circuit.is_probing = circuit.is_probing or (failure is None and not circuit.is_closed)
@@ -129,7 +129,7 @@ class Health:
     @staticmethod
     def _close(circuit: Circuit) -> None:
         circuit.in_a_row = 0
-        if not circuit.is_closed:
+        if circuit.rest_s:
             circuit.rest_s, circuit.history = 0.0, 0
 
     @staticmethod

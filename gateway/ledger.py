@@ -48,16 +48,17 @@ class Price(msgspec.Struct, frozen=True):
 
 def cost_nusd(usage: Usage, price: Price) -> int:
     """What `usage` costs at `price`, in nano-USD, rounded half up once."""
-    if price.above is not None and price.above_tokens is not None and usage.prompt_tokens > price.above_tokens:
+    prompt = usage.prompt_tokens
+    if price.above is not None and price.above_tokens is not None and prompt > price.above_tokens:
         price = price.above
-    cached = usage.cached_tokens and min(usage.cached_tokens, usage.prompt_tokens)
-    written = usage.cache_write_tokens and min(usage.cache_write_tokens, usage.prompt_tokens - cached)
-    plain = usage.prompt_tokens - cached - written
-    total = plain * price.input_nusd + usage.completion_tokens * price.output_nusd
-    if cached:
+    total = usage.completion_tokens * price.output_nusd
+    if usage.cached_tokens or usage.cache_write_tokens:
+        cached = min(usage.cached_tokens, prompt)
+        written = min(usage.cache_write_tokens, prompt - cached)
+        prompt -= cached + written
         total += cached * (price.input_nusd if price.cached_input_nusd is None else price.cached_input_nusd)
-    if written:
         total += written * (price.input_nusd if price.cache_write_nusd is None else price.cache_write_nusd)
+    total += prompt * price.input_nusd
     return (2 * total + TOKENS_PER_PRICE) // (2 * TOKENS_PER_PRICE)
 
 

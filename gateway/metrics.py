@@ -3,6 +3,8 @@ closed sets, never from a caller's text, so that the number of series is bounded
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 BUCKETS_MS = (
     5.0,
     10.0,
@@ -96,10 +98,5 @@ def _observe(series: dict[str, list[float]], endpoint: str, value: float) -> Non
     counts = series.get(endpoint)
     if counts is None:
         counts = series[endpoint] = [0.0] * (len(BUCKETS_MS) + 2)
-    for index, bound in enumerate(BUCKETS_MS):
-        if value <= bound:
-            counts[index] += 1
-            break
-    else:
-        counts[-2] += 1
+    counts[bisect_left(BUCKETS_MS, value)] += 1
     counts[-1] += value

@@ -33,9 +33,9 @@ _NOT_PLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer
 
 
 class Head:
-    """A request's head, read. `total` is the size of the head and its body."""
+    """A request's head, read. `total` is the size of the head and its body; `serve` is who answers it."""
 
-    __slots__ = ("body_at", "fields", "keep_alive", "path", "raw", "total")
+    __slots__ = ("body_at", "fields", "keep_alive", "path", "raw", "serve", "total")
 
     def __init__(self, raw: bytes, path: str, fields: dict[str, str], length: int) -> None:
         self.raw = raw
@@ -44,6 +44,7 @@ class Head:
         self.body_at = len(raw)
         self.total = len(raw) + length
         self.keep_alive = fields.get("connection", "keep-alive").lower() != "close"
+        self.serve: Serve | None = None
 
 
 def read_head(data: bytes) -> Head | None:
@@ -170,27 +171,33 @@ class Shortcut(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begins the call whose bytes are all here; waits for what is missing; hands over what is not plain."""
-        head = self._head
+        buffer, head = self._buffer, self._head
         if head is None:
-            last = self._last
-            head = last if last is not None and self._buffer.startswith(last.raw) else read_head(self._buffer)
-            serve = None if head is None else self._server.routes.get(head.path)
-            if head is None or serve is None:
-                self._hand_over()
-                return
-            self._head = self._last = head
-            self._serve = serve
-        if len(self._buffer) < head.total:
+            head = self._last
+            if head is None or not buffer.startswith(head.raw):
+                head = read_head(buffer)
+                if head is not None:
+                    head.serve = self._server.routes.get(head.path)
+                if head is None or head.serve is None:
+                    self._hand_over()
+                    return
+                self._last = head
+        if len(buffer) < head.total:
+            self._head = head
             if self._whole_timer is None:
                 self._whole_timer = self._loop.call_later(WHOLE_IN_S, self._hand_over)
             return
         if self._whole_timer is not None:
             self._whole_timer.cancel()
-            self._whole_timer = None
-        body, self._buffer = self._buffer[head.body_at : head.total], self._buffer[head.total :]
-        self._head = None
+            self._whole_timer = self._head = None
+        self._buffer = buffer[head.total :]
+        self._serve = head.serve
         self._caller = PlainCaller(
-            head.fields.get, self.transport, body, keep_alive=head.keep_alive, is_paused=self.is_paused
+            head.fields.get,
+            self.transport,
+            buffer[head.body_at : head.total],
+            keep_alive=head.keep_alive,
+            is_paused=self.is_paused,
         )
         if self._waiter is not None:
             self._waiter.set_result(None)

@@ -309,19 +309,20 @@ def usage_of(usage: _Usage | None) -> Usage | None:
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
         return None
     prompt, completion = max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)
+    found = Usage(prompt, completion, total_tokens=prompt + completion)
     details, spent = usage.prompt_tokens_details, usage.completion_tokens_details
-    reasoning = max(0, spent.reasoning_tokens or 0) if spent else 0
-    if reasoning and usage.total_tokens == prompt + completion + reasoning:
-        completion += reasoning
-    cached = (details.cached_tokens if details else None) or usage.prompt_cache_hit_tokens or 0
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=min(prompt, max(0, cached)),
-        cache_write_tokens=min(prompt, max(0, details.cache_write_tokens or 0)) if details else 0,
-        reasoning_tokens=min(completion, reasoning),
-        total_tokens=prompt + completion,
-    )
+    if spent is not None and spent.reasoning_tokens:
+        reasoning = max(0, spent.reasoning_tokens)
+        if usage.total_tokens == prompt + completion + reasoning:
+            found.completion_tokens += reasoning
+            found.total_tokens += reasoning
+        found.reasoning_tokens = min(found.completion_tokens, reasoning)
+    cached = (details.cached_tokens if details else None) or usage.prompt_cache_hit_tokens
+    if cached:
+        found.cached_tokens = min(prompt, max(0, cached))
+    if details is not None and details.cache_write_tokens:
+        found.cache_write_tokens = min(prompt, max(0, details.cache_write_tokens))
+    return found
 
 
 def error_parts(body: bytes) -> tuple[str | None, str | None, str | None, str | None]:

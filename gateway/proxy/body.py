@@ -18,6 +18,7 @@ _encode = msgspec.json.encode
 
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 MAX_CHOICES = 128
+LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class Asked(msgspec.Struct):
@@ -68,16 +69,15 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
             raise BadRequest("'messages' must be an array with at least one message.", param="messages")
         stream = _boolean(values, "stream")
         include_usage = stream and _include_usage(values)
-    limit = _count(values, "max_completion_tokens", 1, 1 << 40)
-    older = _count(values, "max_tokens", 1, 1 << 40)
+    limits = [_count(values, name, 1, 1 << 40) for name in LIMITS if values.get(name) is not None]
     return Asked(
         fields=fields,
         body=body,
         model=_model(values),
         stream=stream,
         include_usage=include_usage,
-        max_tokens=older if limit is None else limit if older is None else max(limit, older),
-        n=_count(values, "n", 1, MAX_CHOICES) or 1,
+        max_tokens=max(limits) if limits else None,
+        n=1 if values.get("n") is None else _count(values, "n", 1, MAX_CHOICES),
         user=_short_text(values, "user"),
     )
 
@@ -136,7 +136,8 @@ def _require_embeddable(values: dict[str, Any]) -> None:
         )
     if values.get("encoding_format") not in (None, "float", "base64"):
         raise BadRequest("'encoding_format' must be float or base64.", param="encoding_format")
-    _count(values, "dimensions", 1, 1 << 16)
+    if values.get("dimensions") is not None:
+        _count(values, "dimensions", 1, 1 << 16)
 
 
 def _are_texts(given: Any) -> bool:
@@ -166,10 +167,8 @@ def _include_usage(values: dict[str, Any]) -> bool:
     return options.get("include_usage") is True
 
 
-def _count(values: dict[str, Any], name: str, low: int, high: int) -> int | None:
-    value = values.get(name)
-    if value is None:
-        return None
+def _count(values: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = values[name]
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise BadRequest(f"'{name}' must be a whole number from {low} to {high}.", param=name)
     return value

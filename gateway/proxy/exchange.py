@@ -14,7 +14,7 @@ import msgspec
 
 from gateway import errors
 from gateway.catalog import Provider, Target
-from gateway.providers.provider import Adapter, Answer, Ask, Failure, StreamTranslator, UpstreamRequest
+from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator, UpstreamRequest
 from gateway.proxy.answer import relayed
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call, Plane, ms
@@ -57,7 +57,7 @@ async def exchange(
     waiting = list(route.targets)
     tries: dict[int, int] = {}
     failed_at: dict[int, float] = {}
-    while waiting and call.tried() < MAX_ATTEMPTS:
+    while waiting and (not failures or call.tried() < MAX_ATTEMPTS):
         target = waiting.pop(0)
         if id(target) in failed_at:
             await asyncio.sleep(failed_at[id(target)] + random.uniform(0.1, 0.3) - time.monotonic())
@@ -161,12 +161,11 @@ async def _try(
     call.target = target
     began_ns = time.perf_counter_ns()
     reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, keep)
-    adapter = plane.adapters[provider.kind]
     outcome: Whole | Streaming | Failure
     if call.stream and reply.is_answer:
-        outcome = await _first_event(target, adapter, ask, reply)
+        outcome = await _first_event(plane, target, ask, reply)
     else:
-        outcome = _understand(target, adapter, ask, reply)
+        outcome = _understand(plane, target, ask, reply)
     ended_ns = time.perf_counter_ns()
     call.upstream_ns += ended_ns - began_ns
     attempt.reused = reply.reused
@@ -176,15 +175,16 @@ async def _try(
         if not isinstance(outcome, Failure):
             call.first_byte_ns = reply.first_byte_ns
             call.relayed = relayed(reply.headers)
+    if not isinstance(outcome, Streaming):
+        call.reply = None
     if reply.aborted:
         plane.health.abandon(target)
         if reply.connection is None:  # the client left while we were connecting: nobody was asked
             call.target = None
-    elif not isinstance(outcome, Streaming):  # how a stream ends is known later
-        failure = outcome if isinstance(outcome, Failure) else None
-        plane.health.leave(target, failure, (ended_ns - began_ns) / 1e6, time.monotonic())
-    if not isinstance(outcome, Streaming):
-        call.reply = None
+    elif isinstance(outcome, Whole):
+        plane.health.leave(target, None, (ended_ns - began_ns) / 1e6, time.monotonic())
+    elif isinstance(outcome, Failure):  # how a stream ends is known later
+        plane.health.leave(target, outcome, 0.0, time.monotonic())
     return outcome
 
 
@@ -217,23 +217,24 @@ def unsupported(provider: Provider, failure: Failure) -> errors.BadRequest:
     )
 
 
-def _understand(target: Target, adapter: Adapter, ask: Ask, reply: Reply) -> Whole | Failure:
+def _understand(plane: Plane, target: Target, ask: Ask, reply: Reply) -> Whole | Failure:
     """What came back whole, as an answer or as a failure."""
     if reply.failure is not None:
         return reply.failure
+    adapter = plane.adapters[target.model.provider.kind]
     if not reply.is_answer:
         return adapter.classify(reply.status, reply.headers, reply.body())
     answer = adapter.translate(ask, reply.status, reply.headers, reply.body())
     return answer if isinstance(answer, Failure) else Whole(target, answer)
 
 
-async def _first_event(target: Target, adapter: Adapter, ask: Ask, reply: Reply) -> Streaming | Failure:
+async def _first_event(plane: Plane, target: Target, ask: Ask, reply: Reply) -> Streaming | Failure:
     """A stream up to its first event, or why there is none."""
     if reply.headers.get("content-encoding", "identity") != "identity":
         reply.abort()
         reply.aborted = False
         return Failure("malformed", "the stream came in an encoding that was not asked for", reply.status)
-    translator = adapter.stream(ask)
+    translator = plane.adapters[target.model.provider.kind].stream(ask)
     head: list[bytes] = []
     while True:
         await reply.ready()
