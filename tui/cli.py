@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from tui.ending import ended
+
 COMMANDS = {
     "demo": ("tui.commands.server", "demo"),
     "up": ("tui.commands.server", "up"),
@@ -60,20 +62,25 @@ DEFAULTS = {
 
 
 def main() -> None:
-    """The entry point. `--version` answers before anything else is imported."""
+    """The entry point."""
+    sys.exit(ended(_main, "optyx"))
+
+
+def _main() -> int:
+    """`--version` answers before anything else is imported."""
     if sys.argv[1:] in (["--version"], ["-V"]):
         from gateway.version import VERSION
 
         print(f"optyx {VERSION}")
-        return
+        return 0
     if sys.argv[1:2] == ["--complete"]:
         from tui.completing import complete
 
         complete(sys.argv[2:], COMMANDS)
-        return
+        return 0
     from tui.tree import run
 
-    sys.exit(run(COMMANDS, DEFAULTS))
+    return run(COMMANDS, DEFAULTS)
 
 
 if __name__ == "__main__":

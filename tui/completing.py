@@ -9,11 +9,13 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tui.ending import discard
 from tui.flags import FORMATS, SWITCHES, WITH_VALUE, parsed
 
 FRESH_S = 60.0
@@ -47,6 +49,7 @@ def complete(words: list[str], places: Any) -> None:
         for word in fitting(words[:-1], begun, places):
             if word.startswith(begun):
                 print(word)
+    discard(sys.stdout)
 
 
 def fitting(before: list[str], begun: str, places: Any) -> list[str]:
@@ -152,7 +155,7 @@ SCRIPTS: dict[str, str] = {
     words=("${COMP_WORDS[@]:1:COMP_CWORD}")
     cur="${COMP_WORDS[COMP_CWORD]}"
     COMPREPLY=($(optyx --complete "${words[@]}" 2>/dev/null))
-    [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace
+    [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace 2>/dev/null
     case $cur in *:*) local head="${cur%"${cur##*:}"}"; COMPREPLY=("${COMPREPLY[@]#"$head"}");; esac
 }
 complete -o default -F _optyx optyx""",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tui import figures
+from tui.ending import discard
 from tui.faults import Fault, usage
 from tui.invocation import Invocation, path_of
 from tui.output import note
@@ -110,8 +111,7 @@ def _frame(run: Invocation, made: dict[str, Any], secret: str) -> None:
 
 def _take_back(run: Invocation, made: dict[str, Any], error: Exception, kind: str) -> None:
     reason = "the reader closed the pipe" if isinstance(error, BrokenPipeError) else str(error)
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter's last flush would fail again
+    discard(sys.stdout)  # the secret of a disabled key must not go out later
     try:
         if kind == "keys":
             run.change("POST", path_of("keys", str(made["id"]), "disable"))

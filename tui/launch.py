@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tui.ending import ended
 from tui.main_screens import SCREENS
 from tui.skeleton import frame
 
@@ -85,32 +86,36 @@ def _take_place(options: Options, words: list[str]) -> None:
 
 
 def main() -> None:
+    sys.exit(ended(_main, "optyx-tui"))
+
+
+def _main() -> int:
     arguments = sys.argv[1:]
     if "--version" in arguments:
         from importlib.metadata import version
 
         print(f"optyx-tui {version('optyx')}")
-        return
+        return 0
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)
-        return
+        return 0
     try:
         options = parsed(arguments)
     except UsageError as error:
         refuse(str(error))
     if options.print_keys:
         _print_keys()
-        return
+        return 0
     if options.plain:
         from tui.plain import run_plain
 
-        raise SystemExit(run_plain(options))
+        return run_plain(options)
     _check_terminal()
     prepare_environment()
     paint(options)
     from tui.start import run
 
-    raise SystemExit(run(options))
+    return run(options)
 
 
 def refuse(message: str) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from tui.columns import Column, pick, words
+from tui.ending import tell
 from tui.faults import usage
 from tui.flags import Flags
 from tui.safe import ascii_only, cells, cut, visible, visible_lines
@@ -244,8 +245,7 @@ def note(text: str, flags: Flags) -> None:
 
 def say(text: str, flags: Flags) -> None:
     line = visible(text)
-    sys.stderr.write((ascii_only(line) if flags.ascii else line) + "\n")
-    sys.stderr.flush()
+    tell(ascii_only(line) if flags.ascii else line)
 
 
 def lines(texts: Iterable[str]) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tui import contexts, faults
+from tui import contexts, ending, faults
 from tui.faults import Fault, usage
 from tui.flags import HELP, NOT_FOR, Flags, parsed
 
@@ -93,7 +92,7 @@ def run(places: Places, defaults: Mapping[str, str]) -> int:
             contexts.read_dotenv()
             flags, words = parsed(words, defaults=contexts.defaults())
         status = _run(places, resolved(places, words, defaults), flags)
-        sys.stdout.flush()
+        sys.stdout.flush()  # what it can't take is told below, in the form that was asked for
         return status
     except Fault as fault:
         tell(fault, flags)
@@ -101,10 +100,10 @@ def run(places: Places, defaults: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         return faults.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is quiet
         return faults.PIPE_CLOSED
     except OSError as error:
-        tell(Fault(f"{error.filename}: {error.strerror}" if error.filename else str(error), code="os_error"), flags)
+        ending.discard(sys.stdout)
+        tell(Fault(ending.named(error), code="os_error"), flags)
         return faults.FAILED
 
 
@@ -153,7 +152,7 @@ def tell(fault: Fault, flags: Flags) -> None:
     from tui.output import say
 
     if flags.output in ("json", "ndjson"):
-        sys.stderr.write(json.dumps(fault.envelope()) + "\n")
+        ending.tell(json.dumps(fault.envelope()))
         return
     say(f"optyx: error: {fault.message}" + (f" [{fault.request_id}]" if fault.request_id else ""), flags)
     if fault.hint:

@@ -167,14 +167,6 @@ def test_on_a_terminal_it_asks_and_the_default_is_no(fake):
     assert pty_process("keys", "revoke", "ci-deploy", "-p", "acme", typed="ci-deploi").status == 1
 
 
-def test_a_reader_that_leaves_is_141():
-    read, write = os.pipe()
-    os.close(read)
-    closed = subprocess.run([*PROGRAM, "--help"], stdout=write, stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    assert (closed.returncode, closed.stderr) == (141, "")
-
-
 def test_an_interrupt_is_130(fake):
     import socket
 

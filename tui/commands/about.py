@@ -50,7 +50,7 @@ def completion_command(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
     install: Annotated[bool, typer.Option("--install", help="Write it where the shell looks for it.")] = False,
 ) -> None:
-    """A script that completes commands, flags, formats and live names: source <(optyx completion bash)."""
+    """A script that completes commands, flags, formats and live names: eval "$(optyx completion bash)"."""
     from tui.completing import PLACES, SCRIPTS
 
     run = current()
