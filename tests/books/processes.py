@@ -33,14 +33,26 @@ async def seeded(connection: asyncpg.Connection) -> str:
 
 
 def children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split() for line in listed.splitlines()]
-    return [int(child) for child, parent, stat in rows if int(parent) == pid and not stat.startswith("Z")]
+    return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
 
 
 def is_alive(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(state) and not state.startswith("Z")
+    return _processes().get(pid, (0, "Z"))[1] != "Z"
+
+
+def _processes() -> dict[int, tuple[int, str]]:
+    """Of every process its parent and the letter of its state. From /proc: a small Linux has no `ps`; macOS has, and no /proc."""
+    if sys.platform != "linux":
+        shown = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+        rows = [line.split() for line in shown.stdout.splitlines()]
+        return {int(pid): (int(parent), state[0]) for pid, parent, state in rows}
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+                found[int(folder.name)] = (int(parent), state)
+    return found
 
 
 class Fleet:
@@ -92,12 +104,15 @@ class Fleet:
         return await self.ended()
 
     def kill(self) -> None:
-        """Whatever is left of it, at a test's end."""
-        pids = [*self.workers(), self.process.pid] if self.process.poll() is None else []
-        for pid in pids:
+        """Whatever is left of it, at a test's end: its own end is waited for whatever happens, or a later test would hear of it."""
+        try:
+            workers = self.workers() if self.process.poll() is None else []
+        finally:
+            self.process.kill()
+            self.process.wait()
+        for pid in workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait()
 
 
 def environment(database_url: str, upstream: Upstream) -> dict[str, str]:

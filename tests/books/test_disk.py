@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import os
-import subprocess
+import resource
+import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,57 +21,59 @@ from tests.conftest import eventually
 from tests.upstream import completion, whole
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MiB for the gateway's home, where we may mount one; else writes to segments are refused in its place."""
-    folder = tmp_path / "home0"
-    folder.mkdir()
-    mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True).returncode
-        == 0
-    )
-    yield folder if mounted else None
-    if mounted:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+class FileLimit:
+    """The kernel refuses what would make a file longer than the journal's is now (RLIMIT_FSIZE): for any user, on any machine."""
 
-
-class Disk:
-    """Fills and empties it: a ballast on the small one, or refused writes."""
-
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder):
         self._folder = folder
-        self._is_full = False
-        if folder is None:
-            real_write, real_bytes = os.write, module.Path.write_bytes
-
-            def write(fd, data):
-                if self._is_full and bytes(data[:4]) == b'["i"':
-                    raise OSError(errno.ENOSPC, "No space left on device")
-                return real_write(fd, data)
-
-            def write_bytes(path, data):
-                if self._is_full and path.name == "reserve":
-                    raise OSError(errno.ENOSPC, "No space left on device")
-                return real_bytes(path, data)
-
-            monkeypatch.setattr(os, "write", write)
-            monkeypatch.setattr(module.Path, "write_bytes", write_bytes)
+        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(self):
-        self._is_full = True
-        if self._folder is not None:
-            with (self._folder / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(4096))
+        longest = max(path.stat().st_size for path in self._folder.glob("journal/*/*.jsonl"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (longest + 100, self._before[1]))  # a part of a line still fits
 
     def empty(self):
-        self._is_full = False
-        if self._folder is not None:
-            (self._folder / "ballast").unlink()
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
+
+    close = empty
 
 
-async def test_a_full_disk_refuses_new_calls_records_those_under_way_and_recovers(small_disk, gateway, monkeypatch):
-    disk = Disk(small_disk, monkeypatch)
+class SmallFileSystem:
+    """3 MiB of memory for the gateway's home, filled up. Linux, and whoever may mount: raises OSError otherwise."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform != "linux" or libc.mount(b"tmpfs", bytes(folder), b"tmpfs", 0, b"size=3m"):
+            raise OSError(ctypes.get_errno(), f"{folder} is not mounted")
+        self.close = lambda: libc.umount2(bytes(folder), 2)  # MNT_DETACH: also while a file in it is open
+
+    def fill(self):
+        with (self._folder / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def empty(self):
+        (self._folder / "ballast").unlink()
+
+
+def kinds():
+    yield FileLimit
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError):
+        SmallFileSystem(Path(folder)).close()
+        yield SmallFileSystem
+
+
+@pytest.fixture(params=kinds())
+def disk(request, tmp_path):
+    folder = tmp_path / "home0"
+    folder.mkdir()
+    made = request.param(folder)
+    yield made
+    made.close()
+
+
+async def test_a_full_disk_refuses_new_calls_records_those_under_way_and_recovers(disk, gateway):
     go, began = asyncio.Event(), []
 
     async def slow(line):

@@ -15,6 +15,7 @@ from gateway import embedded, keyring, migrate
 from gateway.embedded import EmbeddedPostgres
 from gateway.secret import Secret
 from tests.books.ledger import books
+from tests.books.processes import children
 from tests.books.storm import Clients, Ledger, judge
 from tests.conftest import NO_SYNC, eventually, free_port, in_database, run_sql
 from tests.rig import Gateway, configuration
@@ -63,13 +64,8 @@ class Server:
             self._process.wait(20)
         self._embedded.stop()
 
-    def _pids(self):
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
-        return [pid for pid, parent in pairs if self._process.pid in (pid, parent)]
-
     def freeze(self):
-        self.frozen = self._pids()
+        self.frozen = [self._process.pid, *children(self._process.pid)]
         for pid in self.frozen:
             os.kill(pid, signal.SIGSTOP)
 

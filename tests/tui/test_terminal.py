@@ -136,7 +136,9 @@ def test_a_copy_goes_to_the_terminal_as_one_osc_52(gateway, tmp_path):
 
 def test_inside_tmux_a_copy_goes_into_a_buffer_and_never_over_a_command_line(gateway, tmp_path):
     program = tmp_path / "tmux"
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\ncat >> {tmp_path}/given\n')
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\nIFS= read -r text\nprintf %s "$text" >> {tmp_path}/given\n'
+    )
     program.chmod(0o755)
     env = environment(gateway, tmp_path, TMUX="/tmp/tmux-0/default,1,0", PATH=f"{tmp_path}:{os.environ['PATH']}")
     with Terminal(LAUNCH, env=env) as terminal:
