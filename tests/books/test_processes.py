@@ -257,7 +257,7 @@ async def test_four_gateways_started_at_once_on_an_empty_database_migrate_it_onc
 
 
 @pytest.mark.slow
-async def test_a_killed_parent_leaves_an_embedded_postgres_that_ends_or_is_taken_over(scratch, upstream, session):
+async def test_a_killed_parent_leaves_an_embedded_postgres_that_ends(scratch, upstream, session):
     """Nothing to clean up by hand: the next start has the data and the port, and its end leaves nothing behind."""
     fleet = Fleet(scratch / "embedded", free_port(), "up", **{**environment("", upstream), "DATABASE_URL": ""})
     try:
