@@ -32,7 +32,8 @@ def found(ran: Ran) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def sound(monkeypatch):
-    """No gateway, and nothing wrong: a provider's key, a free port."""
+    """No gateway, and nothing wrong: a provider's key, a free port, no other optyx on the PATH (an environment may be activated)."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("GATEWAY_PORT", str(free_port()))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-upstream")
     monkeypatch.setenv("TERM", "xterm-256color")
