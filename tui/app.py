@@ -115,7 +115,7 @@ class OptyxApp(Places):
         if self.keymap_table.overrides:
             self.set_keymap(self.keymap_table.overrides)
         self.show_place()
-        self.set_interval(1.0, self.pulse.beat)
+        self.pulse.start()
         self._title()
         if self.link.state == "connecting":
             self.greet()

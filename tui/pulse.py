@@ -22,7 +22,6 @@ QUIET_S = 8.0
 class Pulse:
     def __init__(self, app: OptyxApp) -> None:
         self._app = app
-        self._beats = 0
         self._next_load = 0.0
         self.is_watched = True
         """False while another window has the focus: then less is asked and drawn."""
@@ -34,8 +33,13 @@ class Pulse:
         self._next_load = time.monotonic() + (view.every_s or 0)
         self.old_s = self._app.link.stale_s
 
+    def start(self) -> None:
+        self._timer = self._app.set_interval(1.0, self.beat)
+
     def watch(self, is_watched: bool) -> None:
         self.is_watched = is_watched
+        self._timer.stop()
+        self._timer = self._app.set_interval(1.0 if is_watched else UNWATCHED_S, self.beat)
         if is_watched:
             self._next_load = 0.0
             self.beat()
@@ -44,18 +48,17 @@ class Pulse:
         app = self._app
         if not app.query(Toasts):
             return  # the app is ending, its widgets are gone
-        self._beats += 1
-        if not self.is_watched and self._beats % UNWATCHED_S:
-            return
-        app.redraw_chrome()
         app.query_one(Toasts).expire()
         view = app.view
         if app.link.state == "no_credentials" or view is None or isinstance(app.screen, ModalScreen):
+            app.redraw_chrome()
             return
         self.age(view)
+        if self._ask_again(view) and app.link.state == "live":
+            return  # the frame is drawn with the answer, in one go
         if app.link.state == "live" and app.link.age_s > QUIET_S and not app.greeting:
             app.greet()
-        self._ask_again(view)
+        app.redraw_chrome()
 
     def age(self, view: View) -> None:
         """Says on every panel how old it is, once that is worth saying, and dims it; takes both back when there is an answer again."""
@@ -65,12 +68,18 @@ class Pulse:
             for painted in view.query(Painted):
                 painted.changed()
 
-    def _ask_again(self, view: View) -> None:
+    def _ask_again(self, view: View) -> bool:
+        """Whether the view asks now."""
         link, now = self._app.link, time.monotonic()
+        if view.waiting:
+            return False
         if link.state in ("offline", "signed_out"):
-            if now >= link.next_try and not view.waiting:
-                link.next_try = now + (10.0 if link.state == "signed_out" else 1.0)
-                view.load()
-        elif view.every_s is not None and not view.waiting and now >= self._next_load:
+            if now < link.next_try:
+                return False
+            link.next_try = now + (10.0 if link.state == "signed_out" else 1.0)
+        elif view.every_s is None or now < self._next_load:
+            return False
+        else:
             self._next_load = now + (view.every_s if self.is_watched else max(view.every_s, UNWATCHED_S)) - 0.5
-            view.load()
+        view.load()
+        return True

@@ -170,20 +170,20 @@ class Overview(View):
         data = self.data
         if data is None:
             return
-        targets, top = self.grid("targets"), self.grid("top-rows")
-        targets.set_rows(data.models if self.by_model else data.providers)
-        targets.set_title(
-            "Models" if self.by_model else "Providers", "p: " + ("providers" if self.by_model else "models")
-        )
         names = ("projects", "keys", "models")
-        top.set_rows((data.top_projects, data.top_keys, data.top_models)[self.top_by])
-        top.set_title(f"Top {names[self.top_by]}", f"t: {names[(self.top_by + 1) % 3]}   S sort")
-        self.grid("attention").set_rows(data.attention)
-        self.grid("attention").set_title(
-            f"Needs attention ({len(data.attention)})" if data.attention else "Needs attention", ""
+        self.grid("targets").set_rows(
+            data.models if self.by_model else data.providers,
+            "Models" if self.by_model else "Providers",
+            f"p: {'providers' if self.by_model else 'models'}",
         )
-        self.grid("errors").set_rows(data.latest_errors)
-        self.grid("errors").set_title("Latest errors", "enter open   l all errors")
+        self.grid("top-rows").set_rows(
+            (data.top_projects, data.top_keys, data.top_models)[self.top_by],
+            f"Top {names[self.top_by]}",
+            f"t: {names[(self.top_by + 1) % 3]}   S sort",
+        )
+        asking = f" ({len(data.attention)})" if data.attention else ""
+        self.grid("attention").set_rows(data.attention, f"Needs attention{asking}")
+        self.grid("errors").set_rows(data.latest_errors, "Latest errors", "enter open   l all errors")
 
     def next_panel(self, step: int) -> bool:
         """In little room `tab` brings the next of the lower panels; True when it did."""

@@ -98,11 +98,15 @@ class GridTable(Panel, Generic[T]):
         self.empty: list[Line] = [[("Nothing here yet.", "dim")]]
         self.is_loaded = False
         self.wait_lines: list[Line] = []
+        self._fitted: list[tuple[Column[T], int]] = []
+        self._fitted_for: tuple[int, tuple[Column[T], ...], frozenset[str]] = (-1, (), frozenset())
 
     # What is shown
 
-    def set_rows(self, rows: Sequence[T]) -> None:
+    def set_rows(self, rows: Sequence[T], title: str | None = None, aside: str | None = None) -> None:
         """New rows; the cursor stays on the row with the same key, else on the same line."""
+        self.title_text = self.title_text if title is None else title
+        self.aside = self.aside if aside is None else aside
         held = self.current_key
         self.is_loaded = True
         self.all_rows = list(rows)
@@ -164,7 +168,11 @@ class GridTable(Panel, Generic[T]):
         return max(0, self.inner_height - 1)
 
     def shown_columns(self, width: int) -> list[tuple[Column[T], int]]:
-        return fitting([column for column in self.columns if column.title not in self.hidden], width)
+        asked = (width, tuple(self.columns), frozenset(self.hidden))
+        if self._fitted_for != asked:
+            self._fitted_for = asked
+            self._fitted = fitting([column for column in self.columns if column.title not in self.hidden], width)
+        return self._fitted
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
         line, overlay = super().row(y, width)

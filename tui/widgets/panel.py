@@ -51,13 +51,18 @@ class Painted(Widget):
         """What stands in a row, and a style laid over all of it (the cursor)."""
         return [], None
 
+    @property
+    def size(self) -> Size:
+        """All of it: there is no padding or border that Textual would have to look up at every line."""
+        return self.outer_size
+
     def get_line_filters(self) -> list[LineFilter]:
         """None of Textual's, which look at every span drawn: the colours of a palette are final."""
         return []
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        made = self._made.pop(y, None) if self.size == self._made_for else None
+        made = self._made.pop(y, None) if self.size is self._made_for else None
         line, overlay = self._drawn[y] = made or self.row(y, width)
         return strip_of(line, width, self.palette, overlay)
 
