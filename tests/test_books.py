@@ -38,6 +38,7 @@ PLANTED = {
     "a dead worker's intent": (DEAD_WORKER, {"intent_without_row"}),
     "a worker that is stuck": (STUCK_WORKER, {"intent_without_row"}),
     "a sum of an hour": ("UPDATE usage_hourly SET prompt_tokens = prompt_tokens + 1", {"usage_hourly"}),
+    "a sum of a day": ("UPDATE usage_daily SET cost_nusd = cost_nusd + 1", {"usage_daily"}),
     "a sum of a key": ("UPDATE key_usage SET cost_nusd = cost_nusd + 1", {"key_usage"}),
     "a budget": ("UPDATE budget_windows SET spent_nusd = spent_nusd - 1", {"budget_windows", "older_budget_windows"}),
     "a negative hold": (SHARE.format(worker="wrk_old", amount=-1, left="-1 hour"), {"negative"}),

@@ -33,7 +33,7 @@ async def update(ask: Ask[a.OrgChange, Nothing]) -> s.SavedOrg:
     row, body = await org_of(ask), ask.body
     name = row.name if body.name is UNSET else body.name
     timezone = row.timezone if body.timezone is UNSET else body.timezone
-    if not is_zone(timezone):
+    if not is_zone(timezone) or not await store.knows_zone(ask.db, timezone):
         refuse([("timezone", f"there is no time zone {timezone[:80]!r}; one is Europe/Berlin")])
     await store.update(ask.db, row.id, name, timezone)
     audit_id = audit.record(

@@ -86,6 +86,30 @@ ORDER BY hour, project_id, key_id
 LIMIT $2
 """
 
+DAYS_AGAINST_ROLLUP = """
+WITH summed AS (
+    SELECT h.project_id, (h.hour AT TIME ZONE coalesce(z.zone, 'UTC'))::date AS day, sum(h.calls) AS calls, sum(h.errors) AS errors,
+        sum(h.prompt_tokens) AS prompt, sum(h.completion_tokens) AS completion, sum(h.cached_tokens) AS cached, sum(h.cost_nusd) AS cost,
+        sum(h.unpriced_calls) AS unpriced
+    FROM usage_hourly h
+    LEFT JOIN (SELECT id, known_zone(timezone) AS zone FROM orgs) AS z ON z.id = h.org_id
+    GROUP BY 1, 2
+)
+SELECT concat_ws(' ', project_id, day) AS what, format('usage_hourly: %s calls, %s tokens, %s nUSD; usage_daily: %s calls, %s tokens, %s nUSD',
+        coalesce(s.calls, 0), coalesce(s.prompt + s.completion, 0), coalesce(s.cost, 0), coalesce(d.calls, 0),
+        coalesce(d.prompt_tokens + d.completion_tokens, 0), coalesce(d.cost_nusd, 0)) AS found,
+    count(*) OVER () AS findings
+FROM summed s
+FULL JOIN usage_daily d USING (project_id, day)
+WHERE $1::timestamptz IS NOT NULL
+    AND (coalesce(s.calls, 0), coalesce(s.errors, 0), coalesce(s.prompt, 0), coalesce(s.completion, 0), coalesce(s.cached, 0),
+            coalesce(s.cost, 0), coalesce(s.unpriced, 0))
+        <> (coalesce(d.calls, 0), coalesce(d.errors, 0), coalesce(d.prompt_tokens, 0), coalesce(d.completion_tokens, 0),
+            coalesce(d.cached_tokens, 0), coalesce(d.cost_nusd, 0), coalesce(d.unpriced_calls, 0))
+ORDER BY project_id, day
+LIMIT $2
+"""
+
 KEYS_AGAINST_ROLLUP = """
 WITH summed AS (
     SELECT key_id, sum(calls) AS calls, sum(cost_nusd) AS cost_nusd FROM usage_hourly GROUP BY key_id
@@ -219,6 +243,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("row_without_intent", "Every row was written by a worker of this gateway.", UNKNOWN_WORKERS),
     ("intent_without_row", "Every call that began has a record ten minutes later.", UNFINISHED),
     ("usage_hourly", "The hourly sums are what the rows add up to.", ROLLUP_AGAINST_ROWS),
+    ("usage_daily", "The sums of days are what the hourly sums add up to.", DAYS_AGAINST_ROLLUP),
     ("key_usage", "The sums of keys are what the hourly sums add up to.", KEYS_AGAINST_ROLLUP),
     ("budget_windows", "What budgets have spent is what the rows add up to.", BUDGETS_AGAINST_ROWS),
     (

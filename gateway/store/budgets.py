@@ -36,39 +36,35 @@ WITH g AS (
     LEFT JOIN api_keys k ON g.scope = 'key' AND k.id = g.subject
     LEFT JOIN budget_windows w ON w.budget_id = g.id AND w.subject = g.subject AND w.window_start = g.window_start
     WHERE w.budget_id IS NULL AND g.scope <> 'user'
-), hours AS (
-    SELECT g.id, sum(u.nusd)::bigint AS nusd FROM unopened g
+), spans AS (
+    SELECT id, scope, subject, model, tier, project_id, window_start AS since, false AS is_day FROM unopened
+    UNION ALL
+    SELECT g.id, g.scope, g.subject, g.model, g.tier, coalesce(k.project_id, g.subject), now() - interval '24 hours', true FROM g
+    LEFT JOIN api_keys k ON g.scope = 'key' AND k.id = g.subject
+    WHERE g.scope <> 'user'
+), sums AS (
+    SELECT s.id, s.is_day, sum(u.nusd)::bigint AS nusd FROM spans s
     CROSS JOIN LATERAL (
         SELECT sum(u.cost_nusd) AS nusd FROM usage_hourly u
-        WHERE g.scope <> 'org' AND u.project_id = g.project_id AND u.hour >= g.window_start AND (g.scope = 'project' OR u.key_id = g.subject)
-            AND (g.model = '' OR u.model = g.model) AND (g.tier = '' OR u.tier = g.tier)
+        WHERE s.scope <> 'org' AND u.project_id = s.project_id AND u.hour >= s.since AND (s.scope = 'project' OR u.key_id = s.subject)
+            AND (s.model = '' OR u.model = s.model) AND (s.tier = '' OR u.tier = s.tier)
         UNION ALL
         SELECT sum(u.cost_nusd) FROM usage_hourly u
-        WHERE g.scope = 'org' AND u.org_id = g.subject AND u.hour >= g.window_start
-            AND (g.model = '' OR u.model = g.model) AND (g.tier = '' OR u.tier = g.tier)
+        WHERE s.scope = 'org' AND u.org_id = s.subject AND u.hour >= s.since
+            AND (s.model = '' OR u.model = s.model) AND (s.tier = '' OR u.tier = s.tier)
     ) u
-    GROUP BY g.id
-), sums AS (
-    SELECT org_id, project_id, key_id, model, tier, sum(cost_nusd) AS nusd FROM usage_hourly
-    WHERE hour > now() - interval '24 hours'
-    GROUP BY 1, 2, 3, 4, 5
-), day AS (
-    SELECT g.id, sum(s.nusd)::bigint AS nusd FROM sums s
-    CROSS JOIN LATERAL (VALUES ('org', s.org_id), ('project', s.project_id), ('key', s.key_id)) AS x (scope, subject)
-    JOIN g ON g.scope = x.scope AND g.subject = x.subject
-    WHERE (g.model = '' OR s.model = g.model) AND (g.tier = '' OR s.tier = g.tier)
-    GROUP BY g.id
+    GROUP BY 1, 2
 ), lent AS (
     SELECT s.budget_id, s.window_start, sum(s.amount_nusd)::bigint AS nusd FROM budget_shares s
     WHERE s.expires_at > now() AND s.budget_id = ANY ($1)
     GROUP BY 1, 2
 )
-SELECT g.id, coalesce(w.spent_nusd, hours.nusd, 0), coalesce(lent.nusd, 0), coalesce(day.nusd, 0)
+SELECT g.id, coalesce(w.spent_nusd, whole.nusd, 0), coalesce(lent.nusd, 0), coalesce(day.nusd, 0)
 FROM g
 LEFT JOIN budget_windows w ON w.budget_id = g.id AND w.subject = g.subject AND w.window_start = g.window_start
-LEFT JOIN hours ON hours.id = g.id
+LEFT JOIN sums whole ON whole.id = g.id AND NOT whole.is_day
 LEFT JOIN lent ON lent.budget_id = g.id AND lent.window_start = g.window_start
-LEFT JOIN day ON day.id = g.id
+LEFT JOIN sums day ON day.id = g.id AND day.is_day
 """
 
 RAISE_BUDGET = """

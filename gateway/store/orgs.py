@@ -24,6 +24,8 @@ LIMIT $2
 
 ORG_BY_NAME = "SELECT id, slug, name, timezone, created_at, updated_at FROM orgs WHERE id = $1 OR slug = $1"
 
+KNOWS_ZONE = "SELECT known_zone($1) = $1"
+
 LOCK_ORG = "SELECT 1 FROM orgs WHERE id = $1 FOR UPDATE"
 
 UPDATE_ORG = """
@@ -54,6 +56,11 @@ async def by_name(connection: Connection, name: str) -> OrgRow | None:
     """By id or slug."""
     row = await connection.fetchrow(ORG_BY_NAME, name)
     return None if row is None else OrgRow(*row)
+
+
+async def knows_zone(connection: Connection, timezone: str) -> bool:
+    """Postgres has zones of its own, which may be older than Python's: budgets and days are reckoned with both."""
+    return bool(await connection.fetchval(KNOWS_ZONE, timezone))
 
 
 async def update(connection: Connection, org_id: str, name: str, timezone: str) -> None:

@@ -73,16 +73,12 @@ GROUP BY project_id
 """
 
 DAYS_OF_PROJECTS = """
-SELECT d.project_id, d.today - d.day, d.today - d.day < extract(day FROM d.today), d.nusd
-FROM (
-    SELECT u.project_id, (u.hour AT TIME ZONE o.timezone)::date AS day, (now() AT TIME ZONE min(o.timezone))::date AS today,
-           sum(u.cost_nusd)::bigint AS nusd
-    FROM usage_hourly u
-    JOIN projects p ON p.id = u.project_id
-    JOIN orgs o ON o.id = p.org_id
-    WHERE u.project_id = ANY ($1::text[]) AND u.hour > now() - interval '32 days'
-    GROUP BY 1, 2
-) d
+SELECT d.project_id, t.today - d.day, t.today - d.day < extract(day FROM t.today), d.cost_nusd
+FROM usage_daily d
+JOIN projects p ON p.id = d.project_id
+JOIN orgs o ON o.id = p.org_id
+CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE known_zone(o.timezone))::date AS today) t
+WHERE d.project_id = ANY ($1::text[]) AND d.day > (now() AT TIME ZONE 'UTC')::date - 33
 """
 
 
@@ -136,7 +132,7 @@ async def beside(connection: Connection, ids: list[str]) -> dict[str, Beside]:
         found[project_id].requests_per_s, found[project_id].error_share = rate, errors
     for project_id, days_ago, is_this_month, nusd in await connection.fetch(DAYS_OF_PROJECTS, ids):
         one = found[project_id]
-        one.days[days_ago] = one.days.get(days_ago, 0) + nusd
+        one.days[days_ago] = nusd
         one.month_nusd += nusd if is_this_month else 0
     return found
 

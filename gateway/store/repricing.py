@@ -41,26 +41,30 @@ FROM unnest($1::timestamptz[], $2::uuid[], $3::bigint[], $4::text[], $5::text[])
 WHERE r.created_at = g.created_at AND r.call_id = g.call_id
 """
 
-MOVE_HOURS = """
-INSERT INTO usage_hourly AS u (hour, org_id, project_id, key_id, provider, model, tier, usage_source, cost_nusd, unpriced_calls)
-SELECT date_trunc('hour', g.created_at, 'UTC'), min(g.org_id), g.project_id, g.key_id, coalesce(g.provider, ''), coalesce(g.model, ''),
-    coalesce(g.tier, ''), g.usage_source, sum(g.cost_nusd), sum(g.unpriced)
-FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[])
-    AS g (created_at, org_id, project_id, key_id, provider, model, tier, usage_source, cost_nusd, unpriced)
-GROUP BY 1, 3, 4, 5, 6, 7, 8
-ORDER BY 1, 3, 4, 5, 6, 7, 8
-ON CONFLICT (hour, project_id, key_id, provider, model, tier, usage_source) DO UPDATE SET
-    cost_nusd = u.cost_nusd + excluded.cost_nusd, unpriced_calls = u.unpriced_calls + excluded.unpriced_calls
+MOVE_SUMS = """
+WITH given AS (
+    SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+        $10::bigint[]) AS g (created_at, org_id, project_id, key_id, provider, model, tier, usage_source, cost_nusd, unpriced)
+), hours AS (
+    INSERT INTO usage_hourly AS u (hour, org_id, project_id, key_id, provider, model, tier, usage_source, cost_nusd, unpriced_calls)
+    SELECT date_trunc('hour', created_at, 'UTC'), min(org_id), project_id, key_id, coalesce(provider, ''), coalesce(model, ''),
+        coalesce(tier, ''), usage_source, sum(cost_nusd), sum(unpriced)
+    FROM given
+    GROUP BY 1, 3, 4, 5, 6, 7, 8
+    ORDER BY 1, 3, 4, 5, 6, 7, 8
+    ON CONFLICT (hour, project_id, key_id, provider, model, tier, usage_source) DO UPDATE SET
+        cost_nusd = u.cost_nusd + excluded.cost_nusd, unpriced_calls = u.unpriced_calls + excluded.unpriced_calls
+), keys AS (
+    INSERT INTO key_usage AS k (key_id, last_used_at, cost_nusd)
+    SELECT key_id, max(created_at), sum(cost_nusd)
+    FROM given
+    GROUP BY key_id
+    ORDER BY key_id
+    ON CONFLICT (key_id) DO UPDATE SET cost_nusd = k.cost_nusd + excluded.cost_nusd
+)
+SELECT count(*) FROM given
 """
-
-MOVE_KEYS = """
-INSERT INTO key_usage AS k (key_id, last_used_at, cost_nusd)
-SELECT g.key_id, max(g.created_at), sum(g.cost_nusd)
-FROM unnest($1::text[], $2::timestamptz[], $3::bigint[]) AS g (key_id, created_at, cost_nusd)
-GROUP BY g.key_id
-ORDER BY g.key_id
-ON CONFLICT (key_id) DO UPDATE SET cost_nusd = k.cost_nusd + excluded.cost_nusd
-"""
+"""One statement of the same shape as the logbook's: both take hours, keys and days in one order, and never wait for each other in a circle."""
 
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 UNLOCK = "SELECT pg_advisory_unlock($1)"
@@ -122,8 +126,7 @@ async def write(connection: Connection, changes: list[tuple[PricedRow, PricedRow
     moved = [(new.cost_nusd or 0) - (old.cost_nusd or 0) for old, new in changes]
     unpriced = [new.is_unpriced - old.is_unpriced for old, new in changes]
     names = ("created_at", "org_id", "project_id", "key_id", "provider", "model", "tier", "usage_source")
-    await connection.execute(MOVE_HOURS, *([getattr(row, name) for row in after] for name in names), moved, unpriced)
-    await connection.execute(MOVE_KEYS, [row.key_id for row in after], [row.created_at for row in after], moved)
+    await connection.execute(MOVE_SUMS, *([getattr(row, name) for row in after] for name in names), moved, unpriced)
     await ingest.spend(
         connection,
         [{**msgspec.structs.asdict(row), "cost_nusd": by} for row, by in zip(after, moved, strict=True)],

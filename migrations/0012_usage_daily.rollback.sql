@@ -1,0 +1,10 @@
+DROP TRIGGER IF EXISTS orgs_days ON orgs;
+DROP TRIGGER IF EXISTS usage_hourly_gone_days ON usage_hourly;
+DROP TRIGGER IF EXISTS usage_hourly_moved_days ON usage_hourly;
+DROP TRIGGER IF EXISTS usage_hourly_new_days ON usage_hourly;
+DROP FUNCTION IF EXISTS begin_days_of_org_anew();
+DROP FUNCTION IF EXISTS begin_days_anew(text);
+DROP FUNCTION IF EXISTS move_days_of_hours();
+DROP FUNCTION IF EXISTS known_zone(text);
+DROP INDEX IF EXISTS usage_hourly_by_key;
+DROP TABLE IF EXISTS usage_daily;
