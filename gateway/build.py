@@ -184,7 +184,7 @@ def _by_name(models: list[Model]) -> dict[str, Model]:
     named: dict[str, Model] = {}
     for model in sorted(models, key=lambda model: not (model.enabled and model.provider.enabled)):
         named.setdefault(model.id, model)
-        named[f"{model.provider.name}/{model.id}"] = model
+        named[model.full_name] = model
     return named
 
 

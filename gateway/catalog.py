@@ -68,6 +68,11 @@ class Model(msgspec.Struct, frozen=True, eq=False):
     created: int = 0
     patterns: frozenset[str] = frozenset()
     """Every pattern of an allow-list that means this model too: `c*`, `cl*`, … of its id and of `provider/id`."""
+    full_name: str = ""
+    """`provider/id`."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "full_name", f"{self.provider.name}/{self.id}")
 
     def price_at(self, epoch_s: float) -> Price | None:
         """The price in force then, or None: unpriced."""

@@ -17,6 +17,7 @@ from prometheus_client.exposition import generate_latest
 from gateway.metrics import BUCKETS_MS, Metrics
 
 KEEP_S = 86_400.0
+TOKEN_KINDS = ("prompt", "completion")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -42,8 +43,8 @@ def numbers(worker_id: str, metrics: Metrics, gauges: dict[str, float]) -> Numbe
         worker_id,
         list(metrics.calls.items()),
         list(metrics.attempts.items()),
-        list(metrics.tokens.items()),
-        list(metrics.cost_nusd.items()),
+        [((*of, kind), spent[n]) for of, spent in metrics.spendings.items() for n, kind in enumerate(TOKEN_KINDS)],
+        [(of, spent[2]) for of, spent in metrics.spendings.items() if spent[2]],
         metrics.latency,
         metrics.overhead,
         metrics.counters,

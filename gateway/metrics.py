@@ -4,6 +4,7 @@ closed sets, never from a caller's text, so that the number of series is bounded
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 
 BUCKETS_MS = (
     5.0,
@@ -27,24 +28,22 @@ class Metrics:
     __slots__ = (
         "attempts",
         "calls",
-        "cost_nusd",
         "counters",
         "latency",
         "overhead",
         "refusals",
-        "tokens",
+        "spendings",
         "unpriced",
         "violations",
     )
 
     def __init__(self) -> None:
-        self.calls: dict[tuple[str, str, str, int], int] = {}
+        self.calls: defaultdict[tuple[str, str, str, int], int] = defaultdict(int)
         """By endpoint, provider, model, status."""
-        self.attempts: dict[tuple[str, str, str], int] = {}
+        self.attempts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         """By provider, model, outcome (`ok` or the failure's kind)."""
-        self.tokens: dict[tuple[str, str, str], int] = {}
-        """By provider, model, kind (`prompt`, `completion`)."""
-        self.cost_nusd: dict[tuple[str, str], int] = {}
+        self.spendings: dict[tuple[str, str], list[int]] = {}
+        """By provider, model: tokens of prompts, tokens of completions, nano-USD."""
         self.refusals: dict[tuple[str, str], int] = {}
         """By a limit's scope and kind (`requests`, `tokens`, `slots`, `money`)."""
         self.latency: dict[str, list[float]] = {}
@@ -60,21 +59,18 @@ class Metrics:
     def call(
         self, endpoint: str, provider: str, model: str, status: int, latency_ms: float, overhead_ms: float | None
     ) -> None:
-        key = (endpoint, provider, model, status)
-        self.calls[key] = self.calls.get(key, 0) + 1
+        self.calls[endpoint, provider, model, status] += 1
         _observe(self.latency, endpoint, latency_ms)
         if overhead_ms is not None:
             _observe(self.overhead, endpoint, overhead_ms)
 
     def spent(self, provider: str, model: str, prompt: int, completion: int, cost_nusd: int | None) -> None:
-        tokens = self.tokens
-        key = (provider, model, "prompt")
-        tokens[key] = tokens.get(key, 0) + prompt
-        key = (provider, model, "completion")
-        tokens[key] = tokens.get(key, 0) + completion
-        if cost_nusd:
-            pair = (provider, model)
-            self.cost_nusd[pair] = self.cost_nusd.get(pair, 0) + cost_nusd
+        spending = self.spendings.get((provider, model))
+        if spending is None:
+            spending = self.spendings[provider, model] = [0, 0, 0]
+        spending[0] += prompt
+        spending[1] += completion
+        spending[2] += cost_nusd or 0
 
     def unpriced_call(self, provider: str, model: str) -> None:
         self.unpriced[provider, model] = self.unpriced.get((provider, model), 0) + 1
@@ -83,8 +79,7 @@ class Metrics:
         self.violations[(check,)] = self.violations.get((check,), 0) + by
 
     def attempt(self, provider: str, model: str, outcome: str) -> None:
-        key = (provider, model, outcome)
-        self.attempts[key] = self.attempts.get(key, 0) + 1
+        self.attempts[provider, model, outcome] += 1
 
     def refuse(self, scope: str, kind: str) -> None:
         key = (scope, kind)

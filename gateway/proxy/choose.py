@@ -38,7 +38,7 @@ def is_allowed(model: Model, project: Project, key: Key) -> bool:
         if (
             allowed is not None
             and model.id not in allowed
-            and f"{model.provider.name}/{model.id}" not in allowed
+            and model.full_name not in allowed
             and model.patterns.isdisjoint(allowed)
         ):
             return False
@@ -82,11 +82,7 @@ def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: s
     if not fitting:
         raise BadRequest(f"The tier '{name}' is not for {endpoint}.", param="model" if asked else "x-optyx-tier")
     allowed = tuple(target for target in fitting if is_allowed(target.model, project, key))
-    skipped = (
-        tuple(f"{t.provider.name}/{t.model.id}" for t in fitting if t not in allowed)
-        if len(allowed) < len(fitting)
-        else ()
-    )
+    skipped = tuple(t.model.full_name for t in fitting if t not in allowed) if len(allowed) < len(fitting) else ()
     if not allowed:
         raise Forbidden(f"No target of the tier '{name}' is on the allow-list.", param="model")
     usable = tuple(target for target in allowed if target.model.enabled and target.provider.enabled)

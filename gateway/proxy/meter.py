@@ -90,10 +90,11 @@ def bill(metrics: Metrics, call: Call, attempt: AttemptRecord, target: Target, u
 
 def metered_tokens(call: Call) -> int | None:
     """All tokens of all attempts; None when nothing was used."""
-    billed = [attempt.usage.total_tokens for attempt in call.attempts if attempt.usage is not None]
-    if call.usage is None:
-        return sum(billed) if billed else None
-    return call.usage.total_tokens + sum(billed)
+    total = None if call.usage is None else call.usage.total_tokens
+    for attempt in call.attempts:
+        if attempt.usage is not None:
+            total = (total or 0) + attempt.usage.total_tokens
+    return total
 
 
 def prompt_tokens(endpoint: str, fields: dict[str, bytes]) -> int:

@@ -21,23 +21,14 @@ def intend(plane: Plane, call: Call, route: Route) -> None:
     """Raises Unavailable `accounting_unavailable` when the journal can't take it: then no provider is asked."""
     assert call.project is not None
     assert call.key is not None
+    project = call.project
+    targets = [target.model.full_name for target in route.targets]
+    hold_nusd = call.hold.nusd if call.hold is not None else None
+    # by position, as in to_final: a third of what names would cost
     intent = Intent(
-        call_id=call.call_id,
-        created_at=call.created_at,
-        request_id=call.request_id,
-        org_id=call.project.org_id,
-        project_id=call.project.id,
-        key_id=call.key.id,
-        endpoint=call.endpoint,
-        tier=call.tier,
-        requested_model=call.requested_model,
-        stream=call.stream,
-        targets=[f"{target.model.provider.name}/{target.model.id}" for target in route.targets],
-        hold_nusd=call.hold.nusd if call.hold is not None else None,
-        prompt_tokens_estimate=call.prompt_estimate,
-        user=call.user,
-        tags=call.tags,
-    )
+        call.call_id, call.created_at, call.request_id, project.org_id, project.id, call.key.id, call.endpoint, call.tier, call.requested_model,
+        call.stream, targets, hold_nusd, call.prompt_estimate, call.user, call.tags,
+    )  # fmt: skip
     try:
         plane.journal.append(intent)
     except OSError as error:
@@ -118,6 +109,22 @@ def to_final(
     if project is None or key is None:
         return None
     provider, model = call.answered_by or (None, None)
+    prompt = completion = cached = written = reasoning = total = None
+    if usage is not None:
+        prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+        cached, written, reasoning = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
+    price_id = call.price.id if call.price is not None else None
+    ttft_ms = ms(call.first_byte_ns - call.started_ns) if call.first_byte_ns else None
+    # by position: 31 names cost a microsecond of the 1.4 that a final with names takes
+    return Final(
+        call.call_id, call.created_at, call.request_id, project.org_id, project.id, key.id, call.endpoint, call.tier, call.requested_model,
+        provider, model, call.status, call.error_code, end_reason, call.stream, call.attempts,
+        prompt, completion, cached, written, reasoning, total, call.usage_source, call.cost_nusd, price_id,
+        latency_ms, ttft_ms, overhead_ms, call.user, call.tags, _details(call, captured),
+    )  # fmt: skip
+
+
+def _details(call: Call, captured: Outcome | None) -> dict[str, object] | None:
     details: dict[str, object] = {}
     if call.why is not None:
         details["why"] = call.why
@@ -127,39 +134,7 @@ def to_final(
         details["traceparent"] = call.traceparent
     if captured is not None:
         details["capture"] = captured
-    return Final(
-        call_id=call.call_id,
-        created_at=call.created_at,
-        request_id=call.request_id,
-        org_id=project.org_id,
-        project_id=project.id,
-        key_id=key.id,
-        endpoint=call.endpoint,
-        tier=call.tier,
-        requested_model=call.requested_model,
-        provider=provider,
-        model=model,
-        status=call.status,
-        error_code=call.error_code,
-        end_reason=end_reason,
-        stream=call.stream,
-        attempts=call.attempts,
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
-        cached_tokens=usage.cached_tokens if usage else None,
-        cache_write_tokens=usage.cache_write_tokens if usage else None,
-        reasoning_tokens=usage.reasoning_tokens if usage else None,
-        total_tokens=usage.total_tokens if usage else None,
-        usage_source=call.usage_source,
-        cost_nusd=call.cost_nusd,
-        price_id=call.price.id if call.price else None,
-        latency_ms=latency_ms,
-        ttft_ms=ms(call.first_byte_ns - call.started_ns) if call.first_byte_ns else None,
-        overhead_ms=overhead_ms,
-        user=call.user,
-        tags=call.tags,
-        details=details or None,
-    )
+    return details or None
 
 
 async def synced_anyhow(plane: Plane) -> None:

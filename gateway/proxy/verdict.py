@@ -81,8 +81,5 @@ def _shortest(failures: list[Failure]) -> float:
 
 def _told(failures: Failures) -> str:
     """`openai/gpt-x: HTTP 500; google/gemini-y: no first byte in 2 s`."""
-    lines = [
-        f"{target.model.provider.name}/{target.model.id}: {failure.detail or failure.kind}"
-        for target, failure in failures
-    ]
+    lines = [f"{target.model.full_name}: {failure.detail or failure.kind}" for target, failure in failures]
     return "; ".join(dict.fromkeys(lines)) or "no target"
