@@ -118,7 +118,7 @@ class Line:
         others = {name: amount for name, amount in central.money.items() if amount and name != worker}
         ours = central.money.get(worker, 0)
         left = draw.pool.size - central.spent - sum(others.values()) - ours
-        given = granting.grant(draw.least, left, len(others))
+        given = granting.grant(draw.least, left, len(others), draw.call)
         central.money[worker] = ours + given
         lent = sum(amount - central.used.get(name, 0) for name, amount in others.items())
         return Drawn(given, left - given, lent, 0.0, ours + given, central.spent)

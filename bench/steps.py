@@ -51,7 +51,7 @@ class Plenty:
     """A coordinator that lends as one does while there is plenty, without asking anybody."""
 
     async def draw(self, draws: list[Draw]) -> list[Drawn]:
-        shares = [grant(draw.least, 1 << 60, 0) for draw in draws]
+        shares = [grant(draw.least, 1 << 60, 0, draw.call) for draw in draws]
         return [Drawn(share, 1 << 50, 0, 0.0, share) for share in shares]
 
     async def give_back(self, returns: list[Return]) -> None:

@@ -21,12 +21,13 @@ Grant = list[float | str]
 """Of a rate: [when, how many, worker]; of slots: [when it ends, how many, worker, how many of them are known to be in use]."""
 
 
-def grant(least: int, left: int, others: int) -> int:
-    """0 when there is not enough; else `least` and an eighth of the rest, divided by the workers that hold shares, in whole calls: what
-    is left over must not lie about in pieces that are too small for any."""
+def grant(least: int, left: int, others: int, call: int = 0) -> int:
+    """0 when there is not enough; else `least` and an eighth of the rest, divided by the workers that hold shares, in whole calls (of
+    `call`; 0: of `least`): what is left over must not lie about in pieces that are too small for any."""
     if left < least or least == 0:
         return 0
-    return least * (1 + min((left - least) // (8 * (others + 1) * least), MOST_CALLS))
+    call = call or least
+    return least + call * min((left - least) // (8 * (others + 1) * call), MOST_CALLS)
 
 
 def draw_rate(grants: list[Grant], worker: str, least: int, size: int, now: float, back: Sequence[Back] = ()) -> Drawn:

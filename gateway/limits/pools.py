@@ -44,11 +44,14 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class Draw(msgspec.Struct, frozen=True):
-    """Ask for at least `least` of a pool (0: only to be told); more is welcome when there is plenty. `back` goes back first."""
+    """Ask for at least `least` of a pool (0: only to be told); more is welcome when there is plenty, in pieces of `call` (0: of `least`).
+    `back` goes back first."""
 
     pool: Pool
     least: int
     back: tuple[Back, ...] = ()
+    call: int = 0
+    """What one call needs: a part of it may be at hand already, and then `least` is the rest."""
 
 
 class Drawn(msgspec.Struct):

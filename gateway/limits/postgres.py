@@ -124,7 +124,7 @@ class PostgresCoordinator:
             spent, amount = windows[key]
             lent, free, others, ours = shares.get(key, (0, 0, 0, 0))
             left = amount - spent - lent
-            given = granting.grant(draw.least, left, others)
+            given = granting.grant(draw.least, left, others, draw.call)
             if given:
                 granted.append((draw.pool, given))
             found[draw.pool.key] = Drawn(given, left - given, free, 0.0, ours + given, spent)

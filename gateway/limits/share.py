@@ -6,10 +6,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from gateway.limits.pools import RATE_WINDOW_S, Back, Drawn, Pool
+from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Back, Drawn, Pool
 from gateway.limits.refusals import rate_lines
 
 MERGED_S = 0.1
+NEVER = -(1 << 62)
+AHEAD_CALLS = 8
+"""A grant of at least so many calls was drawn from plenty: then the next is drawn when three quarters of it are used. Of less, nothing
+is taken before it is needed."""
 
 
 class Share:
@@ -17,8 +21,8 @@ class Share:
     own count yet (money). Times are monotonic."""
 
     __slots__ = (
-        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "free", "is_away", "is_rate", "kind", "minute",
-        "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
+        "amount", "asked_back_at", "asking", "back", "empty_at", "empty_for", "excess", "expires", "free", "is_away", "is_rate", "kind", "low",
+        "minute", "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, now: float) -> None:
@@ -27,6 +31,8 @@ class Share:
         self.is_rate = pool.kind in ("requests", "tokens")
         self.amount = 0
         self.free = 0
+        self.low = NEVER
+        """With less than this free the next part is drawn ahead, before a call has to wait for it."""
         self.spent = 0
         self.recorded = 0
         """What all workers have spent of a budget, when this one last heard."""
@@ -64,6 +70,12 @@ class Share:
         self.amount += by
         self.free += by
 
+    def lay_aside(self, now: float) -> None:
+        """What is free of a rate goes back: the next part is drawn whole, and has its own time."""
+        if self.free > 0:
+            self.unused(min(now, self.expires - RATE_SHARE_S), self.free)
+            self.grow(-self.free)
+
     def was_recorded(self, cost_nusd: int, spent_by_all: int) -> None:
         """So much of it is in the coordinator's own count now, and no part of this share any more."""
         held = self.held
@@ -90,6 +102,10 @@ class Share:
         while self.minute and now - self.minute[0][0] >= RATE_WINDOW_S:
             self.minute.popleft()
         return sum(e[1] for e in self.minute), sum(amount for _, amount, is_counted in self.minute if not is_counted)
+
+    def uncounted(self, now: float) -> int:
+        """Of a rate: what was taken without a coordinator, and is to be counted with the next draw."""
+        return self.taken(now)[1] if self.is_rate else 0
 
     def was_granted(self, now: float, amount: int) -> int:
         """Notes a grant of a rate; returns what of it may be spent: the rest covers what was taken without a coordinator."""

@@ -174,6 +174,9 @@ class Shares:
 
     async def close(self) -> None:
         """Everything that is free goes back. With the coordinator away shares end by themselves."""
+        asked = [share.asking for share in self._shares.values() if share.asking is not None]
+        if asked:
+            await asyncio.wait(asked)
         await self.drawing.give_back(self._shares.values())
 
     def catalog_changed(self) -> None:
@@ -240,9 +243,14 @@ class Shares:
         return share
 
     def _hold(self, parts: Parts, now: float) -> CallHold:
+        is_low = False
         for share, amount in parts:
             share.free -= amount
             share.used_at = now
+            if share.free < share.low:
+                is_low = True
+        if is_low:
+            self.drawing.ahead([(share, amount) for share, amount in parts if share.free < share.low])
         return CallHold(parts, now, self._wake)
 
     def _is_short(self, share: Share, amount: int, now: float) -> bool:
@@ -251,9 +259,8 @@ class Shares:
             return share.free < amount or now >= share.expires
         if share.free >= amount and now < share.expires:
             return False
-        if share.asking is None and share.free > 0:
-            share.unused(min(now, share.expires - RATE_SHARE_S), share.free)
-            share.grow(-share.free)
+        if share.asking is None:
+            share.lay_aside(now)
         return True
 
     def _without_coordinator(self, share: Share, amount: int, now: float) -> None:

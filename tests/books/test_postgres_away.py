@@ -332,7 +332,7 @@ async def test_a_money_budget_goes_as_far_as_the_shares_and_no_further(make, ser
     gateway = await started(make())
     key_id = await gateway.db.fetchval("SELECT id FROM api_keys WHERE name = 'test'")
     await gateway.execute(
-        "INSERT INTO budgets (id, scope, subject, amount_nusd, \"window\") VALUES ('bud_1', 'key', $1, 600000, '1d')",
+        "INSERT INTO budgets (id, scope, subject, amount_nusd, \"window\") VALUES ('bud_1', 'key', $1, 6000000, '1d')",
         key_id,
     )
     for _ in range(5):

@@ -129,6 +129,15 @@ def test_near_the_limit_shares_are_single_calls():
     assert granting.grant(10, 890, 9) == 20
 
 
+def test_a_share_is_whole_calls_when_a_part_of_one_is_at_hand():
+    """Money is left over in odd pieces, for calls cost less than they may. A hundredth of a call that is missing must not make shares of
+    a hundredth of a call."""
+    assert granting.grant(1, 1_000_000, 0, call=100) == 1 + 100 * granting.MOST_CALLS
+    assert granting.grant(1, 801, 0, call=100) == 101
+    assert granting.grant(1, 800, 0, call=100) == 1
+    assert granting.grant(1, 0, 0, call=100) == 0
+
+
 def test_the_workers_that_draw_share_what_is_left():
     """Thirty workers that take turns get all of a limit, and the first not much more than the last."""
     grants, got = [], defaultdict(int)
