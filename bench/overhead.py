@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import processes, rig
+from tests.certificates import certificate
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -135,7 +136,7 @@ def other(text: str) -> Subject:
 
 def tls(stack: contextlib.ExitStack) -> Subject:
     """A second gateway, whose provider speaks TLS."""
-    pem = rig.certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    pem = certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())), "127.0.0.1")
     gateway = stack.enter_context(rig.running(stack.enter_context(rig.upstream(pem)), trusted=pem))
     return Subject("optyx, TLS", gateway.url, gateway.pid, gateway.key)
 

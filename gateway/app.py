@@ -84,7 +84,7 @@ class Worker:
         self._no_call = asyncio.Event()
         self.metrics = Metrics()
         self.health = Health()
-        self.upstream = Upstream(config.max_answer)
+        self.upstream = Upstream(config.max_answer, config.egress)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
         self.has_failed = False

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from dotenv import dotenv_values
 
+from gateway.egress import Egress, exemptions, proxy_of
 from gateway.secret import Secret
 
 
@@ -189,6 +190,26 @@ VARIABLES: tuple[Variable, ...] = (
         "Base URL of the provider `anthropic`.",
         _url("http", "https"),
     ),
+    Variable(
+        "HTTPS_PROXY",
+        None,
+        "Proxy to providers on https, such as http://user:password@proxy.example.com:3128; also https_proxy.",
+        proxy_of("HTTPS_PROXY"),
+        secret=True,
+    ),
+    Variable(
+        "HTTP_PROXY",
+        None,
+        "Proxy to providers on plain http; also http_proxy.",
+        proxy_of("HTTP_PROXY"),
+        secret=True,
+    ),
+    Variable(
+        "NO_PROXY",
+        None,
+        "What no proxy leads to: names (and what is below them), addresses, networks, comma-separated, or *; also no_proxy.",
+        exemptions,
+    ),
     Variable("OPTYX_FORCE_OPENAI_FAILOVER", "0", "1: calls of tier `fast` act as if OpenAI had failed.", _switch),
     Variable("GATEWAY_MAX_BODY_MB", "32", "Largest request body, MiB.", _integer(1, 1024)),
     Variable("GATEWAY_MAX_ANSWER_MB", "64", "Largest whole answer held in memory, MiB.", _integer(1, 1024)),
@@ -273,6 +294,8 @@ VARIABLES: tuple[Variable, ...] = (
 )
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
 
+_AS_CURL = {"HTTP_PROXY": "http_proxy", "HTTPS_PROXY": "https_proxy", "NO_PROXY": "no_proxy"}
+"""Names that are common in small letters, and then count first."""
 _OURS = ("OPTYX_", "GATEWAY_")
 _OF_THE_MAKEFILE = frozenset({"OPTYX_NO_UV"})
 
@@ -303,6 +326,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     alert_secret: Secret | None
     log_level: str
     log_format: str | None
+    egress: Egress
     environment: Mapping[str, str]
     """The raw environment, for what a provider row names (`env:OPENAI_API_KEY`)."""
 
@@ -345,6 +369,7 @@ def load(env: Mapping[str, str] | None = None) -> Config:
         alert_secret=values["OPTYX_ALERT_SECRET"],
         log_level=values["LOG_LEVEL"],
         log_format=values["LOG_FORMAT"],
+        egress=Egress(values["HTTP_PROXY"], values["HTTPS_PROXY"], values["NO_PROXY"] or ()),
         environment=env,
     )
 
@@ -354,7 +379,7 @@ def parse(env: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     values: dict[str, Any] = {}
     problems: list[str] = []
     for variable in VARIABLES:
-        text = env.get(variable.name) or variable.default
+        text = env.get(_AS_CURL.get(variable.name, "")) or env.get(variable.name) or variable.default
         values[variable.name] = None
         if text is None:
             continue

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
 
+from gateway.egress import Egress
 from gateway.providers.provider import Failure, UpstreamRequest
 from gateway.reply import Reply
 
@@ -32,11 +33,13 @@ _read_buffer = memoryview(bytearray(64 << 10))
 
 
 class Origin:
-    """One scheme, host and port, with the connections that rest there."""
+    """One scheme, host and port, with the connections that rest there. `dialed`: whom we connect to, a proxy or the provider itself."""
 
-    __slots__ = ("address_age", "addresses", "busy", "heads", "host", "host_line", "idle", "port", "prefix", "secure")
+    __slots__ = (
+        "address_age", "addresses", "busy", "dialed", "heads", "host", "host_line", "idle", "port", "prefix", "proxy", "secure",
+    )  # fmt: skip
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, egress: Egress | None = None) -> None:
         parts = urlsplit(base_url)
         self.secure = parts.scheme == "https"
         self.host = parts.hostname or ""
@@ -44,7 +47,13 @@ class Origin:
         self.prefix = parts.path.rstrip("/")
         shown = f"[{self.host}]" if ":" in self.host else self.host
         default = self.port == (443 if self.secure else 80)
-        self.host_line = f"Host: {shown if default else f'{shown}:{self.port}'}\r\n"
+        place = shown if default else f"{shown}:{self.port}"
+        self.host_line = f"Host: {place}\r\n"
+        self.proxy = egress.toward(parts.scheme, self.host, self.port) if egress else None
+        self.dialed = (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
+        if self.proxy is not None and not self.secure:  # asked for by absolute URL; https goes through a tunnel
+            self.prefix = f"http://{place}{self.prefix}"
+            self.host_line += self.proxy.header
         self.idle: deque[Connection] = deque()
         self.busy = 0
         self.addresses: list[Address] = []
@@ -225,6 +234,11 @@ class Connection(asyncio.BufferedProtocol):
             left = self.reply.look(now)
             if left > 0:
                 self.look_at(now + left)
+
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """The provider's, as `ssl` reads it; empty without TLS."""
+        return (self._transport and self._transport.get_extra_info("peercert")) or {}
 
     @property
     def received(self) -> bool:

@@ -17,8 +17,10 @@ from collections.abc import Callable
 from gateway.addresses import refused_address
 from gateway.catalog import Provider, Timeouts
 from gateway.connection import Address, Connection, Origin, encode_request
+from gateway.egress import Egress
 from gateway.providers.provider import Failure, UpstreamRequest
 from gateway.reply import Reply
+from gateway.tunnel import open_tunnel, refused_by
 
 STREAM_ROOM = 9 << 20
 """What a stream may hold back before its first event is complete: one event of 8 MiB and a little."""
@@ -31,10 +33,11 @@ DNS_STALE_S = 3600.0
 class Upstream:
     """The pools of one worker."""
 
-    def __init__(self, max_answer: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, max_answer: int, egress: Egress | None = None) -> None:
         self._max_answer = max_answer
+        self._egress = egress
         self._origins: dict[str, Origin] = {}
-        self._tls = tls
+        self._tls: ssl.SSLContext | None = None
         self._lookups: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
 
     async def fetch(
@@ -47,9 +50,7 @@ class Upstream:
     ) -> Reply:
         """Sends, and waits until the reply is ready. `on_reply` is told of the reply before anything is waited for, so that it can
         be aborted. A connection that had been kept alive and died without one byte of answer is replaced, once."""
-        origin = self._origins.get(provider.base_url)
-        if origin is None:
-            origin = self._origins[provider.base_url] = Origin(provider.base_url)
+        origin = self._origins.get(provider.base_url) or self._origin(provider.base_url)
         data = encode_request(origin, request)
         limit, wait_ms = self._max_answer, timeouts.whole_ms
         if is_stream:
@@ -68,10 +69,16 @@ class Upstream:
                 reply.reused = True
             connection.send(reply, data, wait_ms / 1000)
             await reply.ready()
+            if reply.status == 407 and origin.proxy is not None:
+                reply.failure = refused_by(origin.proxy)
             failure = reply.failure
             if failure is None or failure.kind != "reset" or not reply.reused or connection.received or reply.aborted:
                 return reply
             may_rest = False  # whatever else has rested may be as dead
+
+    async def connect(self, base_url: str, timeout_s: float) -> Connection | Failure:
+        """A connection that asks nothing, for the test of a provider; the caller closes it."""
+        return await self._connect(self._origin(base_url), timeout_s)
 
     def sweep(self) -> None:
         """Closes what has rested too long; called every few seconds."""
@@ -89,6 +96,9 @@ class Upstream:
     def counts(self) -> dict[str, tuple[int, int]]:
         """Busy and resting connections by base URL."""
         return {url: (origin.busy, len(origin.idle)) for url, origin in self._origins.items()}
+
+    def _origin(self, base_url: str) -> Origin:
+        return self._origins.setdefault(base_url, Origin(base_url, self._egress))
 
     @staticmethod
     def _resting(origin: Origin) -> Connection | None:
@@ -114,38 +124,41 @@ class Upstream:
         return opened
 
     async def _connect(self, origin: Origin, timeout_s: float) -> Connection | Failure:
-        loop = asyncio.get_running_loop()
+        via = f"the proxy of {origin.proxy.variable}: " if origin.proxy else ""
         try:
             async with asyncio.timeout(timeout_s):
-                addresses = await self._resolve(origin)
-                tls = self._context() if origin.secure else None
                 error: OSError | None = None
-                for family, host, port in addresses:
-                    refused_here = refused_address(host)
+                for address in await self._resolve(origin):
+                    refused_here = refused_address(address[1]) or refused_address(origin.host)
                     if refused_here is not None:
                         return Failure("connect", refused_here)
                     try:
-                        _, connection = await loop.create_connection(
-                            lambda: Connection(origin),
-                            host,
-                            port,
-                            family=family,
-                            ssl=tls,
-                            server_hostname=origin.host if tls else None,
-                        )
+                        return await self._dial(origin, address)
                     except ssl.SSLError as refused:
-                        return Failure("connect", f"TLS: {refused.reason or 'handshake failed'}")
+                        return Failure("connect", f"{via}TLS: {_said_by_tls(refused)}")
                     except OSError as refused:
                         error = refused
-                    else:
-                        return connection
-                return Failure("connect", _said(error))
+                return Failure("connect", via + _said(error))
         except TimeoutError:
-            return Failure("timeout", f"no connection in {timeout_s:g} s")
+            return Failure("timeout", f"{via}no connection in {timeout_s:g} s")
         except socket.gaierror as failed:
-            return Failure("connect", f"DNS: {origin.host}: {failed.strerror}")
+            return Failure("connect", f"{via}DNS: {origin.dialed[0]}: {failed.strerror}")
         except OSError as failed:
-            return Failure("connect", _said(failed))
+            return Failure("connect", via + _said(failed))
+
+    async def _dial(self, origin: Origin, address: Address) -> Connection | Failure:
+        """Straight, or by way of the proxy at `address`. Raises OSError and ssl.SSLError."""
+        proxy, connection = origin.proxy, Connection(origin)
+        if proxy is not None and origin.secure:
+            failure = await open_tunnel(proxy, address, origin.host, origin.port, self._context, connection)
+            return failure or connection
+        family, host, port = address
+        is_secure = proxy.is_secure if proxy else origin.secure
+        await asyncio.get_running_loop().create_connection(
+            lambda: connection, host, port, family=family,
+            ssl=self._context() if is_secure else None, server_hostname=origin.dialed[0] if is_secure else None,
+        )  # fmt: skip
+        return connection
 
     async def _resolve(self, origin: Origin) -> list[Address]:
         """Cached half a minute; a name that can't be resolved any more keeps its last addresses for an hour. Off the loop."""
@@ -153,16 +166,16 @@ class Upstream:
         if now - origin.address_age < DNS_FRESH_S:
             return origin.addresses
         try:
-            family = socket.AF_INET6 if ipaddress.ip_address(origin.host).version == 6 else socket.AF_INET
+            family = socket.AF_INET6 if ipaddress.ip_address(origin.dialed[0]).version == 6 else socket.AF_INET
         except ValueError:
             pass
         else:
-            origin.addresses, origin.address_age = [(family, origin.host, origin.port)], float("inf")
+            origin.addresses, origin.address_age = [(family, *origin.dialed)], float("inf")
             return origin.addresses
-        key = (origin.host, origin.port)
+        key = origin.dialed
         lookup = self._lookups.get(key)
         if lookup is None:
-            lookup = self._lookups[key] = asyncio.create_task(_look_up(*key), name=f"dns {origin.host}")
+            lookup = self._lookups[key] = asyncio.create_task(_look_up(*key), name=f"dns {key[0]}")
             lookup.add_done_callback(lambda _: self._lookups.pop(key, None))
         try:
             origin.addresses = await asyncio.shield(lookup)
@@ -183,5 +196,11 @@ async def _look_up(host: str, port: int) -> list[Address]:
     return [(int(family), str(address[0]), int(address[1])) for family, _, _, _, address in infos]
 
 
+def _said_by_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    return error.reason or "handshake failed"
+
+
 def _said(error: OSError | None) -> str:
-    return "no address" if error is None else (error.strerror or str(error) or type(error).__name__)
+    return "no address" if error is None else (error.strerror or str(error) or "the connection was closed")

@@ -33,7 +33,8 @@ NO_SYNC = {
 
 raise_limit()  # a thousand slow sockets have two ends in this process
 
-for name in [name for name in os.environ if name.startswith(("OPTYX_", "GATEWAY_", "DATABASE_URL", "REDIS_URL"))]:
+FOREIGN = ("OPTYX_", "GATEWAY_", "DATABASE_URL", "REDIS_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+for name in [name for name in os.environ if name.upper().startswith(FOREIGN)]:
     del os.environ[name]
 
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -166,6 +167,15 @@ def streamed(*events: Json | str, end: bool = True) -> Reply:
     return reply
 
 
+async def shut(server: asyncio.Server | None, writers: set[asyncio.StreamWriter]) -> None:
+    """At once, with whatever is still open."""
+    assert server is not None
+    server.close()
+    for writer in list(writers):
+        writer.transport.abort()
+    await asyncio.sleep(0)
+
+
 class Upstream:
     """The server. `base_url` is what a provider row gets."""
 
@@ -199,15 +209,11 @@ class Upstream:
     def enqueue(self, *replies: Reply) -> None:
         self.replies.extend(replies)
 
-    async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, backlog=1024)
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, backlog=1024, ssl=tls)
 
     async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0)
+        await shut(self._server, self._writers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -14,12 +14,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.addresses import refused_address
 from gateway.catalog import Model, Provider, Timeouts
+from gateway.connection import Origin
+from gateway.egress import Egress
 from gateway.providers.provider import Adapter, Failure, UpstreamRequest
 from gateway.providers.provider import Ask as Call
 from gateway.reply import Reply
@@ -40,12 +41,15 @@ class Failed(Exception):
 class Trial:
     """One provider being tried. `model` None: nothing is asked that costs. `used`: the models that tiers send to it."""
 
-    def __init__(self, provider: Provider, adapter: Adapter, model: Model | None, used: Iterable[str]) -> None:
+    def __init__(
+        self, provider: Provider, adapter: Adapter, model: Model | None, used: Iterable[str], egress: Egress
+    ) -> None:
         self.provider, self.adapter, self.model, self.used = provider, adapter, model, sorted(set(used))
-        self.upstream = Upstream(LARGEST_ANSWER)
-        parts = urlsplit(provider.base_url)
-        self.is_secure = parts.scheme == "https"
-        self.host, self.port = parts.hostname or "", parts.port or (443 if self.is_secure else 80)
+        self.upstream = Upstream(LARGEST_ANSWER, egress)
+        origin = Origin(provider.base_url, egress)
+        self.is_secure = origin.secure
+        self.host, self.port = origin.dialed
+        self.via = f"the proxy of {origin.proxy.variable}, " if origin.proxy else ""
         self.address = ""
         self.listed = b""
 
@@ -82,41 +86,35 @@ class Trial:
             async with asyncio.timeout(CONNECT_S):
                 found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except TimeoutError:
-            raise Failed(f"no answer about {self.host} in {CONNECT_S:g} s") from None
+            raise Failed(f"{self.via}no answer about {self.host} in {CONNECT_S:g} s") from None
         except (socket.gaierror, UnicodeError) as error:
-            raise Failed(f"{self.host}: {getattr(error, 'strerror', None) or 'not a host name'}") from None
+            raise Failed(f"{self.via}{self.host}: {getattr(error, 'strerror', None) or 'not a host name'}") from None
         self.address = str(found[0][4][0])
         why = refused_address(self.address)
         if why is not None:
             raise Failed(why)
-        return self.address
+        return self.via + self.address
 
     async def connect(self) -> str:
         try:
             async with asyncio.timeout(CONNECT_S):
                 _, writer = await asyncio.open_connection(self.address, self.port)
         except TimeoutError:
-            raise Failed(f"no connection to {self.host}:{self.port} in {CONNECT_S:g} s") from None
+            raise Failed(f"{self.via}no connection to {self.host}:{self.port} in {CONNECT_S:g} s") from None
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise Failed(f"{self.host}:{self.port}: {why}") from None
+            raise Failed(f"{self.via}{self.host}:{self.port}: {why}") from None
         writer.close()
-        return f"port {self.port}"
+        return f"{self.via}port {self.port}"
 
     async def tls(self) -> str:
         if not self.is_secure:
             return "none: plain http"
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                _, writer = await asyncio.open_connection(self.host, self.port, ssl=ssl.create_default_context())
-        except TimeoutError:
-            raise Failed(f"no handshake in {CONNECT_S:g} s") from None
-        except ssl.SSLCertVerificationError as error:
-            raise Failed(f"certificate: {error.verify_message}") from None
-        except OSError as error:
-            raise Failed(getattr(error, "reason", None) or error.strerror or type(error).__name__) from None
-        certificate: dict[str, Any] = writer.get_extra_info("peercert") or {}
-        writer.transport.abort()
+        opened = await self.upstream.connect(self.provider.base_url, CONNECT_S)
+        if isinstance(opened, Failure):
+            raise Failed(_said(opened))
+        certificate = opened.certificate
+        opened.close()
         ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
         return f"certificate good for {(ends - datetime.now(UTC)).days} d"
 

@@ -85,7 +85,7 @@ def _trial(ask: Ask[a.ProviderTest, Nothing]) -> Trial:
     in_tiers = [target.model for targets in catalog.tiers.values() for target in targets]
     used = [model.upstream_name for model in in_tiers if model.provider is provider]
     model = _model(ask, provider, in_tiers) if ask.body.chat else None
-    return Trial(provider, ask.desk.adapters[provider.kind], model, used)
+    return Trial(provider, ask.desk.adapters[provider.kind], model, used, ask.desk.config.egress)
 
 
 def _model(ask: Ask[a.ProviderTest, Nothing], provider: Provider, in_tiers: list[Model]) -> Model:
