@@ -319,6 +319,7 @@ class Worker:
                 "targets": self.health.report(now),
                 "journal": self.backlog.report(len(self.plane.callers)),
                 "late_keys": self._late_keys(),
+                "budgets": self.shares.budgets_in_use(),
             }
             with contextlib.suppress(*TROUBLE):
                 async with asyncio.timeout(HEARTBEAT_S), pool.acquire() as connection:

@@ -101,7 +101,12 @@ class Client(Wire):
         return read(self.write("POST", f"/projects/{quoted(project)}/settings:preview", body).body, schema.Preview)
 
     def limits(self) -> schema.LimitsOverview:
-        return read(self.get("/limits").body, schema.LimitsOverview)
+        """All of them, page after page."""
+        told = read(self.get("/limits", limit=1000).body, schema.LimitsOverview)
+        while told.next is not None:
+            page = read(self.get("/limits", limit=1000, cursor=told.next).body, schema.LimitsOverview)
+            told.budgets, told.rates, told.next = told.budgets + page.budgets, told.rates + page.rates, page.next
+        return told
 
     def limits_of(self, scope: str, subject: str) -> tuple[schema.Limits, str]:
         answer = self.get(f"/{scope}s/{quoted(subject)}/limits")

@@ -67,6 +67,14 @@ class KeyChange(Asked):
     allowed_models: ModelPatterns | UnsetType | None = UNSET
 
 
+class LimitsQuery(PageQuery):
+    """`project` with its keys, or one `key`, by id or name; `raised`: budgets that are raised at present, and no rates."""
+
+    project: str = ""
+    key: str = ""
+    raised: bool = False
+
+
 class KeysQuery(PageQuery):
     status: str | None = None
 

@@ -1,12 +1,13 @@
-"""What a path names, or 404: the one place that says so."""
+"""What a path or a parameter names, or 404: the one place that says so."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gateway.admin.desk import Ask
-from gateway.errors import NotFound
-from gateway.store import keys, orgs, projects
+from gateway.errors import BadRequest, NotFound
+from gateway.store import keys, log_filter, orgs, projects
+from gateway.store.pool import Connection
 
 
 async def org_of(ask: Ask[Any, Any], name: str | None = None) -> orgs.OrgRow:
@@ -39,3 +40,15 @@ async def key_of(ask: Ask[Any, Any], *, lock: bool = False) -> keys.KeyRow:
     if found is None:
         raise NotFound(f"There is no key {wanted[:80]!r}.")
     return found
+
+
+async def id_of(connection: Connection, field: str, value: str) -> str | None:
+    """The id of a project or key by id, slug or name; None for no name. Raises NotFound, and BadRequest when several have the name."""
+    if not value:
+        return None
+    term = await log_filter.resolve_term(connection, log_filter.Term(field, "=", value))
+    if term.op == "=":
+        return str(term.value)
+    if not term.value:
+        raise NotFound(f"There is no {field} {value[:60]!r}.", param=field)
+    raise BadRequest(f"{len(term.value)} {field}s are called {value[:60]!r}; say the id.", param=field)

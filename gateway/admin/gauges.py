@@ -20,7 +20,11 @@ async def gauges(
     budget_id: str | None = None,
 ) -> list[s.Budget]:
     """Two statements, however many budgets there are."""
-    rows = await budgets.of(db, scope, subjects, budget_id)
+    return await of_rows(db, now, await budgets.of(db, scope, subjects, budget_id))
+
+
+async def of_rows(db: Connection, now: float, rows: list[budgets.BudgetRow]) -> list[s.Budget]:
+    """How it stands with these, in their order."""
     if not rows:
         return []
     windows = [bounds(row.window, row.timezone, now) for row in rows]
@@ -52,7 +56,9 @@ def _gauge(row: budgets.BudgetRow, state: budgets.StateRow, end: float, now: flo
         amount_nusd=row.amount_nusd,
         window=row.window,
         spent_nusd=state.spent_nusd,
-        held_nusd=state.lent_nusd,
+        unrecorded_nusd=state.unrecorded_nusd,
+        held_nusd=state.held_nusd,
+        drawn_nusd=state.lent_nusd,
         resets_at=None if end >= FOREVER else iso_of(end),
         forecast_at=_forecast(row, state, end, now),
         raise_nusd=row.raise_nusd,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET
@@ -15,8 +15,9 @@ from gateway.admin import audit
 from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
-from gateway.admin.finding import key_of, org_of, project_of
-from gateway.admin.gauges import gauges
+from gateway.admin.finding import id_of, key_of, org_of, project_of
+from gateway.admin.gauges import of_rows
+from gateway.admin.paging import decode_cursor, encode_cursor
 from gateway.catalog import Scope
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso, read
@@ -44,15 +45,35 @@ class Subject(msgspec.Struct, frozen=True):
     project_id: str | None = None
 
 
-async def overview(ask: Ask[Nothing, Nothing]) -> s.LimitsOverview:
-    """Every budget as a gauge, every rate limit as it is used now, the last refusals: four statements."""
+Place = tuple[Literal["budget", "rate"], str, str, str, str, str]
+"""The last row of a page, budgets before rates; of a rate, the first two say where it stands."""
+
+
+async def overview(ask: Ask[Nothing, a.LimitsQuery]) -> s.LimitsOverview:
+    """Budgets as gauges, rate limits as they are used now, and with the first page the last refusals."""
+    q = ask.query
+    place: Place | None = decode_cursor(q.cursor, Place)
     org = await orgs.of_user(ask.db, ask.who.user_id)
-    return s.LimitsOverview(
-        timezone=org.timezone if org else "UTC",
-        budgets=await gauges(ask.db, ask.desk.clock()),
-        rates=[_rate(row) for row in await store.rates_now(ask.db)],
-        latest_refusals=await store.latest_refusals(ask.db),
-    )
+    of = await id_of(ask.db, "project", q.project), await id_of(ask.db, "key", q.key)
+    found = s.LimitsOverview(timezone=org.timezone if org else "UTC")
+    if place is None:
+        found.latest_refusals = await store.latest_refusals(ask.db)
+    room = q.limit
+    if place is None or place[0] == "budget":
+        rows = await budgets.after(ask.db, place and place[1:], *of, q.raised, room + 1)
+        found.budgets = await of_rows(ask.db, ask.desk.clock(), rows[:room])
+        if len(rows) > room:
+            last = rows[room - 1]
+            found.next = encode_cursor("budget", last.scope, last.subject, last.model, last.tier, last.id)
+        room -= len(found.budgets)
+    if found.next is None and not q.raised:
+        after = (place[1], place[2]) if place is not None and place[0] == "rate" else ("", "")
+        rates = await store.rates_now(ask.db, after, *of, room + 1)
+        found.rates = [_rate(row) for row in rates[:room]]
+        if len(rates) > room:
+            after = (rates[room - 1].scope, rates[room - 1].subject) if room else after
+            found.next = encode_cursor("rate", *after, "", "", "")
+    return found
 
 
 async def get_of_project(ask: Ask[Nothing, Nothing]) -> Reply:

@@ -106,7 +106,7 @@ ROUTES: tuple[Route, ...] = (
     Route(method="PATCH", path="/orgs/{o}", handler=orgs.update, role="owner", body=a.OrgChange, answer=s.SavedOrg, db="write",
           summary="Another name or time zone"),
     # limits and budgets
-    Route(method="GET", path="/limits", handler=limits.overview, role="viewer", answer=s.LimitsOverview,
+    Route(method="GET", path="/limits", handler=limits.overview, role="viewer", query=a.LimitsQuery, answer=s.LimitsOverview,
           summary="Every budget and rate limit, as it stands now"),
     Route(method="GET", path="/projects/{p}/limits", handler=limits.get_of_project, role="viewer", answer=s.Limits,
           summary="Limits of a project, with an ETag"),

@@ -257,7 +257,9 @@ class Overview(Record):
 
 
 class Budget(Record):
-    """A gauge. `spent_nusd` is recorded, `held_nusd` is set aside for calls under way. The gateway computes every time."""
+    """A gauge. `spent_nusd` is recorded. Workers have drawn `drawn_nusd` beside it, which nobody else may spend: of that `unrecorded_nusd` is
+    spent and not recorded yet, `held_nusd` is set aside for calls under way (both as of the workers' last heartbeats), and the rest is unused. The
+    gateway computes every time."""
 
     id: str = ""
     scope: str = ""
@@ -269,7 +271,9 @@ class Budget(Record):
     amount_nusd: int = 0
     window: str = "1mo"
     spent_nusd: int = 0
+    unrecorded_nusd: int = 0
     held_nusd: int = 0
+    drawn_nusd: int = 0
     resets_at: str | None = None
     forecast_at: str | None = None
     """When it will be used up if the last 24 hours go on; None: it lasts."""
@@ -454,7 +458,10 @@ class LimitRow(Record):
 
 
 class LimitsOverview(Record):
+    """A page: `limit` budgets and rates in all, budgets first. The last refusals come with the first page."""
+
     timezone: str = "UTC"
+    next: str | None = None
     budgets: list[Budget] = []
     rates: list[LimitRow] = []
     latest_refusals: list[LogRow] = []

@@ -12,8 +12,9 @@ import msgspec
 from gateway.admin import filter as grammar
 from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
-from gateway.errors import BadRequest, NotFound
-from gateway.store import log_filter, log_search, orgs, usage
+from gateway.admin.finding import id_of
+from gateway.errors import BadRequest
+from gateway.store import log_search, orgs, usage
 from gateway.store.log_rows import iso
 from gateway.store.pool import Connection
 
@@ -45,7 +46,7 @@ async def report(ask: Ask[Nothing, UsageQuery]) -> s.Usage:
     wanted, tag = _groups(query.group_by)
     zone = await zone_of(ask.db, ask.who.user_id, query.timezone)
     since, until = _range(query, zone, ask.desk.clock())
-    project_id, key_id = await _one(ask.db, "project", query.project), await _one(ask.db, "key", query.key)
+    project_id, key_id = await id_of(ask.db, "project", query.project), await id_of(ask.db, "key", query.key)
     try:
         async with log_search.bounded(ask.db, LONGEST_S, may_read_all=True):
             found = await usage.sums_by(
@@ -118,18 +119,6 @@ def _moment(text: str, name: str, zone: ZoneInfo, now: float) -> datetime:
     except ValueError:
         return datetime.fromtimestamp(grammar.read_time(text, now, f"{name}={text}"), UTC)
     return (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
-
-
-async def _one(connection: Connection, field: str, value: str) -> str | None:
-    """The id of a project or key by id, slug or name. Raises NotFound, and BadRequest when several have the name."""
-    if not value:
-        return None
-    term = await log_filter.resolve_term(connection, log_filter.Term(field, "=", value))
-    if term.op == "=":
-        return str(term.value)
-    if not term.value:
-        raise NotFound(f"There is no {field} {value[:60]!r}.", param=field)
-    raise BadRequest(f"{len(term.value)} {field}s are called {value[:60]!r}; say the id.", param=field)
 
 
 def _has_whole_hours(zone: ZoneInfo, since: datetime, until: datetime) -> bool:

@@ -34,6 +34,8 @@ REFUSED_S = 0.2
 """What was asked for in vain is not asked for again this long: a flood of refusals must not become a flood of queries."""
 FORGET_S = 60.0
 MOST_USERS = 10_000
+MOST_TOLD = 1_000
+"""Budgets whose use a heartbeat tells of."""
 """End users whose shares a rule finds without building their pool anew."""
 
 
@@ -195,6 +197,19 @@ class Shares:
             "budget_unrecorded_nusd": sum(share.spent for share in money),
             "slots_held": sum(share.held for share in shares if share.kind == "slots"),
         }
+
+    def budgets_in_use(self) -> dict[str, dict[str, int]]:
+        """By budget, what calls under way hold and what is spent and not recorded: for the heartbeat. The largest, if there are very many."""
+        found: dict[str, dict[str, int]] = {}
+        for share in self._shares.values():
+            if share.kind == "money" and (share.held or share.spent):
+                one = found.setdefault(share.pool.id, {"held": 0, "unrecorded": 0})
+                one["held"] += share.held
+                one["unrecorded"] += share.spent
+        if len(found) > MOST_TOLD:
+            order = sorted(found, key=lambda budget: -sum(found[budget].values()))
+            found = {budget: found[budget] for budget in order[:MOST_TOLD]}
+        return found
 
     # inside
 

@@ -10,7 +10,7 @@ from gateway.catalog import Scope, Window
 from gateway.ledger import usd
 from gateway.store.pool import Connection
 
-BUDGETS_OF = """
+BUDGETS = """
 SELECT b.id, b.scope, b.subject, coalesce(o.name, p.name, k.name, b.subject), b.model, b.tier, b.amount_nusd, b."window",
        coalesce(o.timezone, po.timezone, ko.timezone, 'UTC'), b.soft_percent, b.downgrade_percent,
        CASE WHEN b.raise_until > now() THEN b.raise_nusd ELSE 0 END, CASE WHEN b.raise_until > now() THEN b.raise_until END
@@ -21,10 +21,27 @@ LEFT JOIN orgs po ON po.id = p.org_id
 LEFT JOIN api_keys k ON b.scope = 'key' AND k.id = b.subject
 LEFT JOIN projects kp ON kp.id = k.project_id
 LEFT JOIN orgs ko ON ko.id = kp.org_id
+"""
+
+BUDGETS_OF = (
+    BUDGETS
+    + """
 WHERE ($1::text IS NULL OR b.scope = $1) AND ($2::text[] IS NULL OR b.subject = ANY ($2)) AND ($3::text IS NULL OR b.id = $3)
     AND (b.scope <> 'key' OR k.revoked_at IS NULL) AND p.archived_at IS NULL
 ORDER BY b.scope, b.subject, b.model, b.tier, b.id
 """
+)
+
+BUDGETS_AFTER = (
+    BUDGETS
+    + """
+WHERE ($1::text IS NULL OR (b.scope, b.subject, b.model, b.tier, b.id) > ($1, $2, $3, $4, $5))
+    AND ($6::text IS NULL OR (b.scope IN ('project', 'user') AND b.subject = $6) OR k.project_id = $6) AND ($7::text IS NULL OR k.id = $7)
+    AND (NOT $8 OR b.raise_until > now()) AND (b.scope <> 'key' OR k.revoked_at IS NULL) AND p.archived_at IS NULL
+ORDER BY b.scope, b.subject, b.model, b.tier, b.id
+LIMIT $9
+"""
+)
 
 STATE_OF = """
 WITH g AS (
@@ -58,13 +75,21 @@ WITH g AS (
     SELECT s.budget_id, s.window_start, sum(s.amount_nusd)::bigint AS nusd FROM budget_shares s
     WHERE s.expires_at > now() AND s.budget_id = ANY ($1)
     GROUP BY 1, 2
+), used AS (
+    SELECT u.key AS budget_id, sum((u.value ->> 'held')::bigint)::bigint AS held, sum((u.value ->> 'unrecorded')::bigint)::bigint AS unrecorded
+    FROM workers
+    CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(state -> 'budgets') = 'object' THEN state -> 'budgets' ELSE '{}' END) u
+    WHERE stopped_at IS NULL AND heartbeat_at > now() - interval '15 seconds'
+    GROUP BY 1
 )
-SELECT g.id, coalesce(w.spent_nusd, whole.nusd, 0), coalesce(lent.nusd, 0), coalesce(day.nusd, 0)
+SELECT g.id, coalesce(w.spent_nusd, whole.nusd, 0), coalesce(lent.nusd, 0), coalesce(day.nusd, 0), coalesce(used.held, 0),
+    coalesce(used.unrecorded, 0)
 FROM g
 LEFT JOIN budget_windows w ON w.budget_id = g.id AND w.subject = g.subject AND w.window_start = g.window_start
 LEFT JOIN sums whole ON whole.id = g.id AND NOT whole.is_day
 LEFT JOIN lent ON lent.budget_id = g.id AND lent.window_start = g.window_start
 LEFT JOIN sums day ON day.id = g.id AND day.is_day
+LEFT JOIN used ON used.budget_id = g.id
 """
 
 RAISE_BUDGET = """
@@ -93,12 +118,15 @@ class BudgetRow(msgspec.Struct, frozen=True):
 
 
 class StateRow(msgspec.Struct, frozen=True):
-    """`lent_nusd`: what workers have drawn and not yet recorded as spent. `day_nusd`: spent in the last 24 hours."""
+    """`lent_nusd`: what workers have drawn and not yet recorded as spent. Of it calls under way hold `held_nusd`, and `unrecorded_nusd` is
+    spent and on its way here, as the workers said with their last heartbeats. `day_nusd`: spent in the last 24 hours."""
 
     budget_id: str
     spent_nusd: int
     lent_nusd: int
     day_nusd: int
+    held_nusd: int
+    unrecorded_nusd: int
 
 
 async def of(
@@ -106,6 +134,19 @@ async def of(
 ) -> list[BudgetRow]:
     """Budgets of a scope, of some of its subjects, or one; None: any. Those of revoked keys and archived projects are left out."""
     return [BudgetRow(*row) for row in await connection.fetch(BUDGETS_OF, scope, subjects, budget_id)]
+
+
+async def after(
+    connection: Connection,
+    place: tuple[str, str, str, str, str] | None,
+    project_id: str | None,
+    key_id: str | None,
+    only_raised: bool,
+    limit: int,
+) -> list[BudgetRow]:
+    """A page of those that `of` gives for None: behind `place` (scope, subject, model, tier, id), of a project with its keys, or of a key."""
+    rows = await connection.fetch(BUDGETS_AFTER, *(place or [None] * 5), project_id, key_id, only_raised, limit)
+    return [BudgetRow(*row) for row in rows]
 
 
 async def state_of(connection: Connection, rows: list[BudgetRow], starts: list[datetime]) -> dict[str, StateRow]:

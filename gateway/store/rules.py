@@ -71,7 +71,10 @@ LEFT JOIN LATERAL (
     WHERE l.subject = CASE l.scope WHEN 'org' THEN org_id WHEN 'key' THEN key_id ELSE project_id END
 ) r ON true
 WHERE l.model = '' AND l.tier = '' AND k.revoked_at IS NULL AND p.archived_at IS NULL
-ORDER BY l.scope <> 'org', l.scope, 3
+    AND (l.scope, l.subject) > ($1::text, $2::text)
+    AND ($3::text IS NULL OR (l.scope IN ('project', 'user') AND l.subject = $3) OR k.project_id = $3) AND ($4::text IS NULL OR k.id = $4)
+ORDER BY l.scope, l.subject
+LIMIT $5
 """
 
 REFUSALS = """
@@ -150,8 +153,12 @@ async def put(
         )  # fmt: skip
 
 
-async def rates_now(connection: Connection) -> list[RateRow]:
-    return [RateRow(*row) for row in await connection.fetch(RATES_NOW)]
+async def rates_now(
+    connection: Connection, place: tuple[str, str], project_id: str | None, key_id: str | None, limit: int
+) -> list[RateRow]:
+    """A page behind `place` (scope, subject), of a project with its keys, or of a key."""
+    rows = await connection.fetch(RATES_NOW, *place, project_id, key_id, limit)
+    return [RateRow(*row) for row in rows]
 
 
 async def latest_refusals(connection: Connection) -> list[LogRow]:

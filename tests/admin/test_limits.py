@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tests.upstream import completion
+
 LIMITS = "/projects/default/limits"
 BODY = {
     "rpm": 600,
@@ -136,3 +138,60 @@ async def test_the_overview_shows_what_is_used_and_what_was_refused(gateway):
     (row,) = shown["rates"]
     assert (row["scope"], row["rpm"], row["refused_24h"]) == ("project", {"used": 2.0, "limit": 1}, 1)
     assert [one["request_id"] for one in shown["latest_refusals"]] == [refused.request_id]
+
+
+async def test_pages_give_every_budget_and_rate_once(gateway):
+    key = (await gateway.admin("POST", "/projects/default/keys", {"name": "ci"})).json["id"]
+    await gateway.admin("POST", "/projects", {"name": "Other"})
+    budgets = [{"amount_usd": "1", "window": window} for window in ("1h", "1d", "1mo")]
+    for path in (LIMITS, "/projects/other/limits", f"/keys/{key}/limits", "/orgs/default/limits"):
+        assert (await gateway.admin("PUT", path, {"rpm": 9, "budgets": budgets})).status == 200
+    whole = (await gateway.admin("GET", "/limits")).json
+    assert (len(whole["budgets"]), len(whole["rates"]), whole["next"]) == (12, 4, None)
+    for size in (1, 2, 5, 12, 13, 15):
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = (await gateway.admin("GET", f"/limits?limit={size}" + (f"&cursor={cursor}" if cursor else ""))).json
+            rows = [one["id"] for one in page["budgets"]] + [one["subject"] for one in page["rates"]]
+            assert len(rows) <= size
+            seen, cursor = [*seen, *rows], page["next"]
+        assert seen == [one["id"] for one in whole["budgets"]] + [one["subject"] for one in whole["rates"]], size
+    for query, count in (
+        ("project=default", 8),
+        ("project=other", 4),
+        (f"key={key}", 4),
+        ("key=ci", 4),
+        ("raised=true", 0),
+    ):
+        found = (await gateway.admin("GET", f"/limits?{query}")).json
+        assert len(found["budgets"]) + len(found["rates"]) == count, query
+    for query, status in (("project=nobody", 404), ("cursor=xyz", 400), ("limit=0", 422), ("colour=red", 422)):
+        answered = await gateway.admin("GET", f"/limits?{query}")
+        assert (answered.status, query.split("=")[0] in answered.json["error"]["message"]) == (status, True), query
+
+
+async def test_what_calls_hold_is_told_apart_from_what_workers_have_drawn(gateway):
+    await gateway.admin("PUT", LIMITS, {"budgets": [{"amount_usd": "50", "window": "1mo"}]})
+    await gateway.changed()
+    gate = asyncio.Event()
+
+    async def late(line):
+        await gate.wait()
+        await line.answer(200, completion())
+
+    gateway.upstream.enqueue(late)
+    calling = asyncio.create_task(gateway.chat(model="gpt-6-luna"))
+
+    async def gauge_where(holds):
+        async with asyncio.timeout(10):
+            while not holds(gauge := (await gateway.admin("GET", "/limits")).json["budgets"][0]):
+                await asyncio.sleep(0.05)
+        return gauge
+
+    during = await gauge_where(lambda gauge: gauge["held_nusd"] > 0)
+    assert during["spent_nusd"] == 0
+    assert during["drawn_nusd"] >= during["held_nusd"] + during["unrecorded_nusd"]
+    gate.set()
+    assert (await calling).status == 200
+    after = await gauge_where(lambda gauge: gauge["held_nusd"] == gauge["unrecorded_nusd"] == 0 and gauge["spent_nusd"])
+    assert after["spent_nusd"] < during["held_nusd"]

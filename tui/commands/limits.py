@@ -10,7 +10,7 @@ import typer
 from tui import calls_shown, figures
 from tui.columns import Column, money, number, until
 from tui.faults import Fault, usage
-from tui.invocation import Invocation, current, path_of
+from tui.invocation import PAGE, Invocation, current, path_of
 
 limits = typer.Typer(no_args_is_help=True, help="Requests, tokens, calls at once, and money.")
 
@@ -21,7 +21,8 @@ SCOPES = ("org", "project", "key")
 BUDGETS = [
     Column("SCOPE", "scope"), Column("OF", "subject_name"), Column("WINDOW", "window"), money("AMOUNT", "amount_nusd"),
     money("SPENT", "spent_nusd"), money("HELD", "held_nusd"), number("USED", ".", lambda one: _used(one)),
-    until("RESETS", "resets_at"), until("GONE BY", "forecast_at"), Column("ID", "id", wide=True),
+    until("RESETS", "resets_at"), until("GONE BY", "forecast_at"), money("DRAWN", "drawn_nusd", wide=True),
+    money("UNRECORDED", "unrecorded_nusd", wide=True), Column("ID", "id", wide=True),
 ]  # fmt: skip
 RATES = [
     Column("SCOPE", "scope"), Column("OF", "name"), number("RPM", "rpm", lambda gauge: _gauge(gauge)),
@@ -89,10 +90,8 @@ def place_of(run: Invocation, scope: str, key: str) -> tuple[str, str]:
 def list_limits(key: KeyFlag = "") -> None:
     """Every budget and rate, how much of it is used, and when it resets."""
     run = current()
-    told = run.get("/limits")
-    wanted = _of(run, key)
-    budgets = [one for one in told["budgets"] if wanted is None or one["subject"] in wanted]
-    rates = [one for one in told["rates"] if wanted is None or one["subject"] in wanted]
+    told = _pages(run, project="" if key else run.project, key=_key_id(run, key))
+    budgets, rates = told["budgets"], told["rates"]
     if not run.out.is_for_people:
         if run.out.format in ("json", "yaml"):
             run.out.document({"timezone": told.get("timezone"), "budgets": budgets, "rates": rates})
@@ -106,15 +105,34 @@ def list_limits(key: KeyFlag = "") -> None:
     run.done(f"Windows begin in {told.get('timezone', 'UTC')}.")
 
 
-def _of(run: Invocation, key: str) -> set[str] | None:
-    if key:
-        from tui.commands.keys import found
+def _key_id(run: Invocation, key: str) -> str:
+    if not key:
+        return ""
+    from tui.commands.keys import found
 
-        return {found(run, key)["id"]}
-    if run.project:
-        one = run.get(path_of("projects", run.project))
-        return {one["id"], one["slug"]} | {two["id"] for two in run.every(path_of("projects", run.project, "keys"))}
-    return None
+    return str(found(run, key)["id"])
+
+
+def _pages(run: Invocation, **query: Any) -> dict[str, Any]:
+    """Page after page, up to --limit budgets and rates in all; says on stderr when there is more."""
+    most = run.flags.limit
+    told: dict[str, Any] = {}
+    shown, cursor = 0, ""
+    while True:
+        size = PAGE if most < 0 else min(PAGE, most - shown)
+        page = run.get("/limits", **query, limit=size, cursor=cursor)
+        if told:
+            told["budgets"] += page["budgets"]
+            told["rates"] += page["rates"]
+        else:
+            told = page
+        shown += len(page["budgets"]) + len(page["rates"])
+        cursor = page.get("next") or ""
+        if not cursor or 0 <= most <= shown:
+            break
+    if cursor:
+        run.tell_cut(shown, cursor)
+    return told
 
 
 @limits.command("get")
@@ -238,9 +256,7 @@ def _budget(run: Invocation, scope: str, key: str, window: str) -> str:
 def overrides() -> None:
     """The budgets that are raised at present."""
     run = current()
-    run.list(
-        [one for one in run.get("/limits")["budgets"] if one.get("raise_nusd")], OVERRIDES, "id", "No budget is raised."
-    )
+    run.list(_pages(run, project=run.project, raised="true")["budgets"], OVERRIDES, "id", "No budget is raised.")
 
 
 @limits.command("hits")
