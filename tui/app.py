@@ -27,6 +27,7 @@ from tui.notices import Notices, Toasts
 from tui.places import Places
 from tui.pulse import Pulse
 from tui.themes import DEFAULT, NAMES, Palette, textual_theme
+from tui.typeahead import TypeAhead
 from tui.undo import Undo
 from tui.widgets.bound import bindings
 from tui.widgets.chrome import Banner, Prompt, Tabs, notice_line
@@ -80,6 +81,7 @@ class OptyxApp(Places):
         self.pulse = Pulse(self)
         self.interrupted_at = 0.0
         self.greeting = False
+        self.typeahead = TypeAhead(self, super().on_event)
         self.next_context = ""
         """Set by `:ctx NAME`: where to go when this app has ended."""
         self.urgent = 0
@@ -92,6 +94,12 @@ class OptyxApp(Places):
     def get_driver_class(self) -> type[Driver]:
         base = super().get_driver_class()
         return light(base) if os.name == "posix" else base
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self.typeahead.take(event)
+        else:
+            await super().on_event(event)
 
     @property
     def may_write(self) -> bool:

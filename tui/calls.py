@@ -38,7 +38,7 @@ class Client(Wire):
         return self.send("GET", f"/admin/v1{path}", query=query)
 
     def write(self, method: str, path: str, body: Any = None, *, etag: str = "", key: str = "") -> Answer:
-        headers: dict[str, str] = {}
+        headers: dict[str, str] = {"x-optyx-via": "tui"}
         if etag:
             headers["if-match"] = etag
         if method == "POST":

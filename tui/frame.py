@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tui import clock
 from tui.launch import LEAST
 from tui.widgets.chrome import Banner, keys_line, tabs_line, top_line
+from tui.widgets.dialogs import Dialog
 from tui.widgets.line import Line, fit, visible
 from tui.widgets.panel import Bar
 
@@ -32,6 +33,12 @@ def draw(app: OptyxApp) -> None:
     )
     app.query_one("#tabs", Bar).set_line(tabs_line(TAB_OF.get(place.screen, place.screen), width))
     app.query_one(Banner).set_lines(_banner(app))
+    if isinstance(app.screen, Dialog):
+        app.query_one("#status", Bar).set_line(
+            [(" ", ""), (app.screen.SAID, "warn")] if app.screen.SAID else _status(app)
+        )
+        app.query_one("#keys", Bar).set_line(keys_line(app.screen.KEYS, width, ()))
+        return
     app.query_one("#status", Bar).set_line(_status(app))
     keys = app.keymap_table.footer((place.screen, "app"), may_write=app.may_write)
     app.query_one("#keys", Bar).set_line(keys_line(keys, width))
@@ -47,7 +54,8 @@ def _banner(app: OptyxApp) -> list[Line]:
     if link.state == "offline":
         wait = max(0, round(link.next_try - time.monotonic()))
         age = f"Showing data {int(link.age_s)} s old. " if link.last_answer else ""
-        next_try = f"   {age}Next try in {wait} s.  ^r now   :doctor why   changes are held until it answers"
+        held = "   changes are held until it answers" if app.size.width >= 100 else ""
+        next_try = f"   {age}Next try in {wait} s.  ^r now   :doctor why{held}"
         return [[(f" ✖ Lost the gateway: {link.reason}", "banner")], [(next_try, "banner")]]
     if link.state == "signed_out":
         return [

@@ -202,6 +202,8 @@ _SIGNS = {
     "escape": "esc",
     "pageup": "pgup",
     "pagedown": "pgdn",
+    "left": "←",
+    "right": "→",
     "up": "↑",
     "down": "↓",
 }

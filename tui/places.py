@@ -46,6 +46,8 @@ class Places(App[int]):
     def __init__(self, ansi_color: bool | None) -> None:
         super().__init__(ansi_color=ansi_color)
         self.views: dict[str, View] = {}
+        self.is_moving = False
+        """Between the asking for a place and its having the focus."""
         self.window = "15m"
         self.typed_filter = ""
         """The filter that was typed here: the first `esc` clears it. One that came with the place goes when the place does."""
@@ -75,8 +77,13 @@ class Places(App[int]):
                 other.leave()
         view.display = True
         self.pulse.visited(view)
-        self.call_after_refresh(view.visit, place)
+        self.is_moving = True
+        self.call_after_refresh(self._arrive, view, place)
         self.redraw_chrome()
+
+    def _arrive(self, view: View, place: Location) -> None:
+        self.is_moving = False
+        view.visit(place)
 
     def _view_for(self, name: str) -> View:
         view = self.views.get(name)

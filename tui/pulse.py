@@ -50,15 +50,25 @@ class Pulse:
             return  # the app is ending, its widgets are gone
         app.query_one(Toasts).expire()
         view = app.view
-        if app.link.state == "no_credentials" or view is None or isinstance(app.screen, ModalScreen):
+        if app.link.state == "no_credentials" or view is None:
+            app.redraw_chrome()
+            return
+        if isinstance(app.screen, ModalScreen):
+            is_due = app.link.state == "offline" and time.monotonic() >= app.link.next_try
+            self._greet(is_due)
             app.redraw_chrome()
             return
         self.age(view)
         if self._ask_again(view) and app.link.state == "live":
             return  # the frame is drawn with the answer, in one go
-        if app.link.state == "live" and app.link.age_s > QUIET_S and not app.greeting:
-            app.greet()
+        self._greet()
         app.redraw_chrome()
+
+    def _greet(self, is_due: bool = False) -> None:
+        """Asks whether the gateway is there, when nothing else has asked for a while."""
+        app = self._app
+        if not app.greeting and (is_due or (app.link.state == "live" and app.link.age_s > QUIET_S)):
+            app.greet()
 
     def age(self, view: View) -> None:
         """Says on every panel how old it is, once that is worth saying, and dims it; takes both back when there is an answer again."""

@@ -167,11 +167,17 @@ async def _keys(db: Connection, workers: list[store.Live], now: float) -> list[s
             if now - one.last < LATE_S:
                 known = late.get(key_id, store.LateKey(0, 0.0))
                 late[key_id] = store.LateKey(known.calls + one.calls, max(known.last, one.last))
-    for key_id, name, project, disabled_at, revoked_at, _ in await store.rows(db, store.KEYS_NAMED, list(late)):
-        word = "revoked" if revoked_at else "disabled" if disabled_at else "expired"
+    for key_id, name, project, disabled_at, revoked_at, expires_at in await store.rows(
+        db, store.KEYS_NAMED, list(late)
+    ):
+        is_expired = expires_at is not None and expires_at.timestamp() <= now
+        word = "revoked" if revoked_at else "disabled" if disabled_at else "expired" if is_expired else ""
+        if not word:
+            continue  # it was enabled again meanwhile
+        calls = late[key_id].calls
         found.append(
             s.Attention(
-                title=f"key {name} is {word} and still used", detail=f"{late[key_id].calls:,} calls refused, project {project}",
+                title=f"key {name} is {word} and still used", detail=f"{calls:,} call{'s' if calls != 1 else ''} refused, project {project}",
                 since=iso_of(late[key_id].last), screen="keys", object=project, filter=f"key:{key_id}",
             )
         )  # fmt: skip

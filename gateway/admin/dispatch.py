@@ -227,10 +227,11 @@ def _reason(request: web.Request) -> str | None:
 
 
 def _via(request: web.Request) -> str:
+    """What made the change and from where, as the trail keeps it: `cli 10.2.0.7`."""
     value = request.headers.get("x-optyx-via", "api")
     if not _VIA.fullmatch(value):
         raise errors.BadRequest("x-optyx-via must be 1 to 32 of a-z, 0-9, dot, dash, underscore.", param="x-optyx-via")
-    return value
+    return f"{value} {request.remote}" if request.remote else value
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -38,8 +38,8 @@ ORDER BY 1
 EXPIRING_KEYS = """
 SELECT k.id, k.name, p.slug, k.expires_at FROM api_keys k
 JOIN projects p ON p.id = k.project_id
-WHERE k.expires_at > now() AND k.expires_at < now() + interval '7 days' AND k.disabled_at IS NULL AND k.revoked_at IS NULL
-    AND p.archived_at IS NULL
+WHERE k.expires_at > now() AND k.expires_at < now() + interval '7 days' AND k.expires_at > k.created_at + interval '7 days'
+    AND k.disabled_at IS NULL AND k.revoked_at IS NULL AND p.archived_at IS NULL
 ORDER BY k.expires_at
 LIMIT 20
 """

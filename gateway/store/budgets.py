@@ -11,7 +11,7 @@ from gateway.ledger import usd
 from gateway.store.pool import Connection
 
 BUDGETS = """
-SELECT b.id, b.scope, b.subject, coalesce(o.name, p.name, k.name, b.subject), b.model, b.tier, b.amount_nusd, b."window",
+SELECT b.id, b.scope, b.subject, coalesce(o.name, p.name, kp.slug || '/' || k.name, b.subject), b.model, b.tier, b.amount_nusd, b."window",
        coalesce(o.timezone, po.timezone, ko.timezone, 'UTC'), b.soft_percent, b.downgrade_percent,
        CASE WHEN b.raise_until > now() THEN b.raise_nusd ELSE 0 END, CASE WHEN b.raise_until > now() THEN b.raise_until END
 FROM budgets b
@@ -28,6 +28,7 @@ BUDGETS_OF = (
     + """
 WHERE ($1::text IS NULL OR b.scope = $1) AND ($2::text[] IS NULL OR b.subject = ANY ($2)) AND ($3::text IS NULL OR b.id = $3)
     AND (b.scope <> 'key' OR k.revoked_at IS NULL) AND p.archived_at IS NULL
+    AND ($2::text[] IS NOT NULL OR $3::text IS NOT NULL OR k.expires_at IS NULL OR k.expires_at > now())
 ORDER BY b.scope, b.subject, b.model, b.tier, b.id
 """
 )

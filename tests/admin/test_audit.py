@@ -16,7 +16,7 @@ async def test_every_change_is_written_down_with_its_reason(gateway):
     assert [one["action"] for one in found] == ["key.create", "project.create"]
     one = found[1]
     assert (one["actor"], one["origin"], one["reason"], one["request_id"]) == (
-        "the operator", "cli", "nightly clean-up", "req-audit-1"
+        "the operator", "cli 127.0.0.1", "nightly clean-up", "req-audit-1"
     )  # fmt: skip
     assert (one["object_type"], one["object_id"], one["object_name"], one["project"]) == (
         "project", made.json["id"], "acme", "acme"

@@ -133,7 +133,12 @@ async def test_every_thing_that_needs_somebody_is_said(gateway):
     await gateway.db.execute("INSERT INTO workers (id, machine, pid, version) VALUES ('wrk_old', 'm', 1, '0.0.9')")
     await gateway.db.execute("UPDATE prices SET created_at = now() - interval '31 days'")
     await gateway.db.execute("UPDATE project_settings SET capture = true")
-    await gateway.db.execute("UPDATE api_keys SET expires_at = now() + interval '3 days' WHERE id = $1", key_id)
+    await gateway.db.execute(
+        "UPDATE api_keys SET created_at = now() - interval '30 days', expires_at = now() + interval '3 days' WHERE id = $1",
+        key_id,
+    )
+    await gateway.new_key("short")
+    await gateway.db.execute("UPDATE api_keys SET expires_at = now() + interval '1 hour' WHERE name = 'short'")
     await gateway.db.execute("DELETE FROM tier_targets WHERE tier = 'smart'")
     late = await gateway.new_key("late")
     await gateway.db.execute("UPDATE api_keys SET disabled_at = now() WHERE name = 'late'")
@@ -154,6 +159,7 @@ async def test_every_thing_that_needs_somebody_is_said(gateway):
 
     await eventually(are_said, 12)
     told = await needs(gateway)
+    assert not [one.title for one in told if "short" in one.title], "a key made for an hour is no news when it ends"
     order = ["error", "warning", "info"]
     assert [order.index(one.severity) for one in told] == sorted(order.index(one.severity) for one in told)
     for one in told:
@@ -161,6 +167,12 @@ async def test_every_thing_that_needs_somebody_is_said(gateway):
             assert (await gateway.admin("GET", f"/logs?filter={one.filter.replace(' ', '+')}")).status == 200, (
                 one.filter
             )
+    await gateway.db.execute("UPDATE api_keys SET disabled_at = NULL WHERE name = 'late'")
+
+    async def late_is_forgotten():
+        return not [one.title for one in await needs(gateway) if "late" in one.title]
+
+    await eventually(late_is_forgotten, 12)
     assert {one.screen for one in told} <= {
         "providers",
         "logs",

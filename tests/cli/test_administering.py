@@ -113,7 +113,7 @@ async def test_the_trail_says_who_and_why_and_an_undo_takes_back(live):
     await live("keys", "create", "-p", "default", "--name", "ci")
     await live("keys", "disable", "ci", "-p", "default", "--yes", "--reason", "leaked – geleakt")
     entry = (await live("audit", "list", "-o", "json")).json[0]
-    assert (entry["action"], entry["origin"], entry["reason"]) == ("key.disable", "cli", "leaked – geleakt")
+    assert (entry["action"], entry["origin"], entry["reason"]) == ("key.disable", "cli 127.0.0.1", "leaked – geleakt")
     assert (await live("audit", "get", entry["id"], "-o", "json")).json["id"] == entry["id"]
     assert (await live("audit", "verify")).status == 0
     undone = await live("undo")

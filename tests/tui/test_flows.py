@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from textual import events
 
 from tests.tui.fake_changes import SECRET
 from tests.tui.fake_gateway import FakeGateway
-from tests.tui.stage import WIDE, screen_text, settled, stage, until
+from tests.tui.stage import SMALL, WIDE, screen_text, settled, stage, until
 from tui.location import Location
 from tui.widgets.dialogs import Confirm
 from tui.widgets.panel import Painted
@@ -124,7 +125,7 @@ async def test_a_new_key_is_shown_once_and_forgotten(gateway, tmp_path, monkeypa
         await pilot.press("escape")
         assert "Not copied yet" in screen_text(app)
         await pilot.press("w")
-        file = tmp_path / "ci.key"
+        file = tmp_path / "acme-ci.key"
         assert file.read_text() == SECRET + "\n"
         assert file.stat().st_mode & 0o777 == 0o600
         await pilot.press("escape")
@@ -398,3 +399,50 @@ async def test_a_slash_finds_a_model_of_the_catalog_in_the_form(gateway):
         await pilot.press("escape")
         await pilot.pause()
         assert "[ ] gpt-6.1-sol" in screen_text(app)
+
+
+def arrive_together(app, text):
+    """Keys as they come over a slow line: in one piece."""
+    for character in text:
+        key = {"/": "slash", ":": "colon", " ": "space", "\r": "enter"}.get(character, character)
+        app.post_message(events.Key(key, character))
+
+
+async def test_keys_that_come_in_one_piece_go_where_they_were_meant_to(gateway):
+    async with stage(gateway, WIDE, Location("projects")) as (app, pilot):
+        arrive_together(app, "/rese\r")
+        await until(lambda: app.history.here.filter == "rese", pilot)
+        assert app.history.here.screen == "projects", "r, s and e are keys of the list"
+        arrive_together(app, ":keys acme\r")
+        await until(lambda: app.history.here == Location("keys", project="acme"), pilot)
+        arrive_together(app, "nsecond")
+        await until(lambda: "second" in screen_text(app), pilot)
+        await pilot.press("escape")
+        arrive_together(app, "3nthird")
+        await until(lambda: "New project" in screen_text(app) and "third" in screen_text(app), pilot)
+        await pilot.press("escape")
+
+
+async def test_a_new_keys_dialog_says_itself_what_went_wrong_and_offers_its_own_keys_alone(
+    gateway, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "acme-ci.key").write_text("another")
+    async with stage(gateway, SMALL, KEYS) as (app, pilot):
+        arrive_together(app, "nci\r\r\r\r\r")
+        await until(lambda: SECRET in screen_text(app), pilot)
+        foot = screen_text(app).split("\n")[-2:]
+        assert "no screenshot, log or crash report has it" in foot[0]
+        assert "w file" in foot[1]
+        assert "revoke" not in foot[1]
+        await pilot.press("w")
+        await pilot.pause()
+        assert "✖ Not written: File exists" in screen_text(app)
+        await pilot.press("p")
+        await until(lambda: app.history.here == Location("playground", project="acme"), pilot)
+        await until(lambda: app.view.form.items and app.view.form.value("secret") == SECRET, pilot)
+        await settled(app, pilot)
+        assert SECRET not in screen_text(app), "the field is dots"
+        await typed(pilot, "why")
+        await pilot.press("ctrl+r")
+        await until(lambda: app.view.runs and app.view.runs[0].done, pilot)

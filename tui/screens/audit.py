@@ -24,10 +24,8 @@ def _at(one: AuditEntry) -> str:
 
 def _object(one: AuditEntry) -> Line:
     name = one.object_name or one.object_id
-    return [
-        (f"{one.object_type} ", "dim"),
-        (f"{one.project} / {name}" if one.project and one.project != name else name, ""),
-    ]
+    is_inside = one.project and one.project != name and one.object_type != "project"
+    return [(f"{one.object_type} ", "dim"), (f"{one.project} / {name}" if is_inside else name, "")]
 
 
 def _result(one: AuditEntry) -> Span:
@@ -36,11 +34,11 @@ def _result(one: AuditEntry) -> Span:
 
 COLUMNS: list[Column[AuditEntry]] = [
     Column("TIME (UTC)", 19, lambda one: (_at(one), "dim"), lambda one: one.at),
-    Column("ACTOR", 12, lambda one: (one.actor, "strong"), lambda one: one.actor),
-    Column("ACTION", 18, lambda one: (one.action, ""), lambda one: one.action),
+    Column("ACTOR", 19, lambda one: (one.actor, "strong"), lambda one: one.actor),
+    Column("ACTION", 20, lambda one: (one.action, ""), lambda one: one.action),
     Column("OBJECT", 20, _object, lambda one: one.object_name, grow=True),
-    Column("FROM", 14, lambda one: (one.origin or figures.NONE, "dim"), lambda one: one.origin, "left", 4),
-    Column("RESULT", 11, _result, lambda one: one.result, "left", 2),
+    Column("FROM", 13, lambda one: (one.origin or figures.NONE, "dim"), lambda one: one.origin, "left", 4),
+    Column("RESULT", 10, _result, lambda one: one.result, "left", 2),
 ]
 TYPED_AFTER_S = 0.25
 SCREEN_OF = {

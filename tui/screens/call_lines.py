@@ -286,10 +286,10 @@ def body(captured: Body | None, width: int) -> list[Line]:
             *wrapped(f"No body: {why}.", width, "strong"),
             [],
             *wrapped(
-                "Capture is a setting of the project (s on the project). It is off by default; when on, bodies are encrypted, kept for",
+                "Capture is a setting of the project (s on the project). It is off by default; when on, bodies are encrypted, kept for "
+                "the time set there, and e-mail addresses and keys are redacted.",
                 width,
             ),
-            *wrapped("the time set there, and e-mail addresses and keys are redacted.", width),
         ]
     notes = []
     if captured.redactions:

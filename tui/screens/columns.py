@@ -21,6 +21,7 @@ class ColumnChoice(Dialog):
     """Space shows or hides; the last column left can't be hidden."""
 
     WIDTH = 44
+    KEYS = (("↑↓", "choose"), ("space", "show or hide"), ("esc", "done"))
 
     def __init__(self, table: GridTable[Any] | LogView[Any]) -> None:
         super().__init__()

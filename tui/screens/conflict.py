@@ -16,6 +16,7 @@ class Conflict(Dialog):
     """Answers the fields to save on top of theirs; an empty answer takes all of theirs; None goes back to the form."""
 
     WIDTH = 110
+    KEYS = (("space", "yours or theirs"), ("^s", "save so"), ("esc", "back to the form"))
 
     def __init__(self, base: dict[str, Any], theirs: dict[str, Any], mine: dict[str, Any]) -> None:
         super().__init__()

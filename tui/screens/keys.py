@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -26,6 +26,7 @@ from tui.widgets.panel import TextPanel
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
+    from tui.screens.playground import Playground
 
 GRACES = {"none": 0, "1h": 3600, "24h": 86_400, "72h": 259_200}
 
@@ -55,7 +56,7 @@ def _spend(one: Key) -> Line:
 
 
 COLUMNS: list[Column[Key]] = [
-    Column("NAME", 14, lambda one: (one.name, "strong"), lambda one: one.name, grow=True),
+    Column("NAME", 13, lambda one: (one.name, "strong"), lambda one: one.name, grow=True),
     Column("PUBLIC ID", 12, lambda one: (one.public_id, "dim"), lambda one: one.public_id, "left", 4),
     Column("STATUS", 13, _state, lambda one: one.status),
     Column("CREATED", 10, lambda one: (figures.day(one.created_at), "dim"), lambda one: one.created_at, "left", 5),
@@ -79,6 +80,23 @@ COLUMNS: list[Column[Key]] = [
         5,
     ),
 ]
+
+
+NARROW: list[Column[Key]] = [
+    Column("PUBLIC ID", 10, COLUMNS[1].draw, COLUMNS[1].value, "left", 2),
+    Column("STATUS", 11, _state, lambda one: one.status),
+    Column("SPEND/LIMIT", 14, lambda one: (_spend(one)[0][0].rstrip(), ""), lambda one: one.cost_nusd, "left", 2),
+]
+"""Under 100 columns: the amounts without their gauge make room for the public id."""
+PROJECT: Column[Key] = Column(
+    "PROJECT", 11, lambda one: (one.project, ""), lambda one: one.project, "left", 1, grow=True
+)
+
+
+def columns_for(width: int, *, of_all: bool) -> list[Column[Key]]:
+    """`of_all`: keys of several projects, where a name alone says little."""
+    narrow = {column.title: column for column in NARROW} if width < 100 else {}
+    return [*([PROJECT] if of_all else []), *(narrow.get(column.title, column) for column in COLUMNS)]
 
 
 class Keys(View):
@@ -132,6 +150,11 @@ class Keys(View):
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+        self._choose_columns()
+
+    def _choose_columns(self) -> None:
+        self.rows.columns = columns_for(self.app.size.width, of_all=not self.place.project)
+        self.rows.changed()
 
     def visit(self, place: Location) -> None:
         if place.project != self.place.project:
@@ -142,6 +165,7 @@ class Keys(View):
         if not place.project and place.object:
             place = Location("keys", project="", object="", filter=place.object)
         super().visit(place)
+        self._choose_columns()
         self.rows.set_words(place.filter)
 
     def load(self) -> None:
@@ -205,8 +229,11 @@ class Keys(View):
 
     def _form(self, like: Key | None) -> None:
         slugs = [one.slug for one in self.projects if one.status == "active"]
-        if not slugs:
-            self.optyx.say("Make a project first: 3, then n.", "warning")
+        if not slugs and not self.place.project:
+            is_asked = "keys" in self.waiting
+            self.optyx.say(
+                "The projects are still being asked for." if is_asked else "Make a project first: 3, then n.", "warning"
+            )
             return
         project = self.place.project or (like.project if like else slugs[0])
         models = ", ".join(like.allowed_models or []) if like else ""
@@ -242,7 +269,13 @@ class Keys(View):
         if data.key is None:
             self.optyx.say(f"{data.name} was made already; its secret is gone. Rotate it to get a new one.", "warning")
             return
-        self.app.push_screen(ShownOnce(data))
+
+        def closed(secret: str | None) -> None:
+            if secret:
+                self.optyx.go(Location("playground", project=data.project or self.place.project))
+                cast("Playground", self.optyx.view).take_key(secret)
+
+        self.app.push_screen(ShownOnce(data), closed)
 
     def action_rotate(self) -> None:
         one = self.rows.current

@@ -498,7 +498,8 @@ class Logs(View):
         if newest is not None and not clock.is_frozen():
             age = max(0.0, clock.now() - newest.timestamp())
             line += [("   newest ", "dim"), (f"{age:.1f} s ago" if age < 60 else f"{figures.span(age)} ago", "")]
-        return [*line, ("   S stream  C cached in  F2 2nd target  R retried", "dim")]
+        legend = "   S stream  C cached in  F2 2nd target  R retried" if self.app.size.width >= 100 else ""
+        return [*line, (legend, "dim")]
 
     def copies(self) -> list[tuple[str, str]]:
         row = self.calls.current

@@ -91,6 +91,8 @@ def entries(app: OptyxApp) -> list[Entry]:
 class CommandPalette(Dialog):
     """Runs the chosen entry on the view it was opened over."""
 
+    KEYS = (("↑↓", "choose"), ("enter", "run"), ("^y", "copy the command line"), ("esc", "close"))
+
     def __init__(self) -> None:
         super().__init__()
         self.editor = TextKeys()

@@ -69,6 +69,8 @@ class Playground(View):
         self.comparing = False
         self.drawn: tuple[Any, ...] = ()
         self.making = False
+        self.given_key = ""
+        """One that came before the form was there to take it."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="all"):
@@ -147,12 +149,24 @@ class Playground(View):
             ]
         )
         self._hide_unused()
+        if self.given_key:
+            self.take_key(self.given_key)
+            self.given_key = ""
         self.query_one(TextArea).focus()
 
     def _hide_unused(self) -> None:
         """No line for a second model while one is tried, none for a key while the session's own is used."""
         unused = [] if self.comparing else ["second"]
         self.form.hide(*unused, *([] if self.form.value("way") == TYPED else ["secret"]))
+
+    def take_key(self, secret: str) -> None:
+        """A key that was just made is typed in for the user."""
+        if self.is_mounted and self.form.items:
+            self.form.set_value("way", TYPED)
+            self.form.set_value("secret", secret)
+            self._hide_unused()
+        else:
+            self.given_key = secret
 
     def arrived_replay(self, data: LogDetail) -> None:
         self.form.set_value("model", data.requested_model or data.tier or "fast")
@@ -372,7 +386,7 @@ class Playground(View):
                     [(f"in {run.usage.get('prompt_tokens', figures.NONE)}  out {run.tokens_out}  cached {cached}", "")],
                 ),
                 ("COST", [(cost, "strong")]),
-                ("REQUEST", [(run.request_id or figures.NONE, ""), ("   l opens it in the logs", "dim")]),
+                ("REQUEST", [(run.request_id or figures.NONE, ""), ("   l opens it", "dim")]),
             ]
             lines += [
                 [(f"{name:9}", "head"), *line]
@@ -458,7 +472,7 @@ class Playground(View):
         bound = f"at most {figures.cost(most)}" if most is not None else "price unknown"
         return [
             (f"about {self.tokens_in()} tokens in · {bound}", ""),
-            ("   runs are real calls: logged, priced, counted", "dim"),
+            ("   runs are real calls" + (": logged, priced, counted" if self.app.size.width >= 100 else ""), "dim"),
         ]
 
     def copies(self) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The one moment a key's secret is on screen: copy it, write it to a file, try it, and see the first call arrive.
 
-The string lives in this dialog alone. Closing wipes it; leaving without having taken it needs a second `esc`.
+The string lives in this dialog alone. Closing wipes it; leaving without having taken it needs a second `esc`. It may be handed to the
+playground of this session, whose field for a key is never drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway.admin.schema import LogRow, NewKey
 from tui import clock, figures
 from tui.messages import Arrived, Failed
 from tui.widgets.dialogs import Dialog, DialogPanel
-from tui.widgets.line import Line, ends, fit
+from tui.widgets.line import Line, ends, fit, wrapped
 from tui.wire import Unreachable, Wire
 
 if TYPE_CHECKING:
@@ -30,7 +31,20 @@ SNIPPETS = ("curl", "python", "node")
 
 
 class ShownOnce(Dialog):
+    """Answers the secret when it is to be used in the playground, and nothing otherwise."""
+
     WIDTH = 78
+    KEYS = (
+        ("c", "copy"),
+        ("e", "export"),
+        ("s", "snippet"),
+        ("w", "file"),
+        ("h", "hide"),
+        ("t", "test"),
+        ("p", "play"),
+        ("esc", "close"),
+    )
+    SAID = "secret on screen: no screenshot, log or crash report has it"
 
     def __init__(self, key: NewKey) -> None:
         super().__init__()
@@ -38,6 +52,7 @@ class ShownOnce(Dialog):
         self.secret = key.key or ""
         self.hidden = os.environ.get("OPTYX_HIDE_SECRETS", "") not in ("", "0")
         self.taken = ""
+        self.trouble = ""
         self.warned = False
         self.test = ""
         self.snippet = 0
@@ -67,14 +82,7 @@ class ShownOnce(Dialog):
         width = self.text_width()
         shown = "•" * len(self.secret) if self.hidden else self.secret
         expires = f"expires {figures.day(self.expires)}" if self.expires else "never expires"
-        rows: list[tuple[str, str, str]] = [
-            ("c", "copy the key", ""),
-            ("e", "copy export line", "export OPENAI_API_KEY=…"),
-            ("s", "copy snippet", f"{SNIPPETS[self.snippet]}  (tab: {SNIPPETS[(self.snippet + 1) % 3]})"),
-            ("w", "write to a file", f"./{self.file_name()}  mode 0600"),
-            ("h", "show" if self.hidden else "hide", ""),
-            ("t", "test it now", self.test),
-        ]
+        blank: list[Line] = [] if self.app.size.height < 30 else [[]]
         lines: list[Line] = [
             [],
             ends(
@@ -86,23 +94,38 @@ class ShownOnce(Dialog):
             [(fit(f" {shown} ", min(width, len(shown) + 2)), "field")],
             [],
             [("Shown once. The gateway keeps only a hash: close this and it is gone.", "warn")],
-            [],
-            *([(f"[{key}] ", "key"), (fit(word, 20), ""), (detail, _style(detail))] for key, word, detail in rows),
-            [],
+            *blank,
+            *self._ways(),
+            *blank,
             [("Base URL  ", "dim"), (f"{self.optyx.url}/v1", "accent")],
             self._first_line(),
-            [],
+            *blank,
+            *self._foot(width),
         ]
-        if self.warned and not self.taken:
-            lines.append([("▲ Not copied yet. esc again closes and forgets it; any other key stays.", "bad")])
-        else:
-            lines.append(
-                [
-                    (self.taken or "Nothing taken yet.", "good" if self.taken else "dim"),
-                    ("   esc closes and forgets", "dim"),
-                ]
-            )
         self.query_one(DialogPanel).set_lines(lines)
+
+    def _ways(self) -> list[Line]:
+        shown, other = SNIPPETS[self.snippet], SNIPPETS[(self.snippet + 1) % len(SNIPPETS)]
+        rows = (
+            ("c", "copy the key", ""),
+            ("e", "copy export lines", "OPENAI_API_KEY, OPENAI_BASE_URL"),
+            ("s", "copy a snippet", f"{shown}  (tab: {other})"),
+            ("w", "write to a file", f"./{self.file_name()}  mode 0600"),
+            ("h", "show" if self.hidden else "hide", ""),
+            ("t", "test it now", self.test),
+            ("p", "in the playground", "closes this and goes there with the key"),
+        )
+        return [[(f"[{key}] ", "key"), (fit(word, 20), ""), (detail, _style(detail))] for key, word, detail in rows]
+
+    def _foot(self, width: int) -> list[Line]:
+        """What became of the secret last, in whole sentences: a path or a reason is longer than a line."""
+        if self.trouble:
+            return wrapped(f"✖ {self.trouble}", width, "bad")
+        if self.warned and not self.taken:
+            return [[("▲ Not copied yet. esc again closes and forgets it; any other key stays.", "bad")]]
+        if self.taken:
+            return wrapped(f"● {self.taken}. esc closes and forgets.", width, "good")
+        return [[("Nothing taken yet.   esc closes and forgets", "dim")]]
 
     def _first_line(self) -> Line:
         if self.first is None:
@@ -120,7 +143,8 @@ class ShownOnce(Dialog):
         ]
 
     def file_name(self) -> str:
-        safe = "".join(character if character.isalnum() or character in "-_." else "-" for character in self.key_name)
+        whole = f"{self.project}-{self.key_name}" if self.project else self.key_name
+        safe = "".join(character if character.isalnum() or character in "-_." else "-" for character in whole)
         return f"{safe.strip('.') or 'optyx'}.key"
 
     def on_key(self, event: events.Key) -> None:
@@ -135,7 +159,7 @@ class ShownOnce(Dialog):
             self.warned = True
             self._draw()
             return
-        self.warned = False
+        self.warned, self.trouble = False, ""
         if key == "c":
             self._copy(self.secret, "Key")
         elif key == "e":
@@ -152,6 +176,9 @@ class ShownOnce(Dialog):
             self.hidden = not self.hidden
         elif key == "t":
             self._try()
+        elif key == "p":
+            self._play()
+            return
         self._draw()
 
     def _copy(self, text: str, what: str) -> None:
@@ -160,8 +187,7 @@ class ShownOnce(Dialog):
         try:
             said = copy(text, write_terminal=self.optyx._write_terminal)
         except NotCopied as problem:
-            self.taken = ""
-            self.optyx.say(f"{what} was not copied: {problem}", "error")
+            self.trouble = f"{what} not copied: {problem}."
         else:
             self.taken = f"{what} {said} ({clock.moment():%H:%M:%S})"
 
@@ -171,9 +197,13 @@ class ShownOnce(Dialog):
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(self.secret + "\n")
         except OSError as error:
-            self.optyx.say(f"Not written: {error.strerror} ({path})", "error")
+            self.trouble = f"Not written: {error.strerror} ({path.absolute()})."
         else:
             self.taken = f"Written to {path.absolute()} (0600)"
+
+    def _play(self) -> None:
+        secret, self.secret = self.secret, ""
+        self.dismiss(secret)
 
     def _try(self) -> None:
         """`GET /v1/models` with the key, as a program would."""

@@ -48,9 +48,11 @@ def tabs_line(here: str, width: int) -> Line:
     return line
 
 
-def keys_line(keys: Iterable[tuple[str, str]], width: int) -> Line:
-    """As many keys as fit, whole ones only; help and quit always stand at the right."""
-    always = [("?", "help"), ("q", "quit")]
+ALWAYS = (("?", "help"), ("q", "quit"))
+
+
+def keys_line(keys: Iterable[tuple[str, str]], width: int, always: Sequence[tuple[str, str]] = ALWAYS) -> Line:
+    """As many keys as fit, whole ones only; those that hold in every view stand at the right."""
     right = _keys(always)
     line: Line = [(" ", "")]
     used = 1 + width_of(right)

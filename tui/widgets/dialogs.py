@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -18,6 +18,9 @@ from textual.screen import ModalScreen
 
 from tui.widgets.line import Line, fit, wrapped
 from tui.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
 
 ARMED_AFTER_S = 0.4
 
@@ -54,18 +57,27 @@ class Dialog(ModalScreen[Any]):
     Dialog > Vertical { width: 76; max-width: 100%; height: auto; max-height: 100%; }
     """
     WIDTH = 76
+    KEYS: tuple[tuple[str, str], ...] = (("esc", "cancel"),)
+    """What the footer offers while it is open: the keys of the view beneath do nothing then."""
+    SAID = ""
+    """What the status line says."""
 
     def text_width(self) -> int:
         return min(self.WIDTH, self.app.size.width) - 6
 
     def on_mount(self) -> None:
         self.query_one(Vertical).styles.width = min(self.WIDTH, self.app.size.width)
+        cast("OptyxApp", self.app).redraw_chrome()
+
+    def on_unmount(self) -> None:
+        cast("OptyxApp", self.app).redraw_chrome()
 
 
 class Confirm(Dialog):
     """Answers True for `Y`; anything else is False."""
 
     WIDTH = 66
+    KEYS = (("Y", "confirm"), ("any other key", "cancel"))
 
     def __init__(self, question: str, effect: Sequence[str] = (), verb: str = "confirm", guard: str = "") -> None:
         super().__init__()
@@ -104,6 +116,8 @@ class Confirm(Dialog):
 
 class TypeName(Dialog):
     """For what can't be undone: answers True only when the object's name was typed out."""
+
+    KEYS = (("enter", "confirm, once it is typed"), ("esc", "cancel"))
 
     def __init__(self, question: str, effect: Sequence[str], name: str, verb: str) -> None:
         super().__init__()
@@ -158,7 +172,9 @@ class TypeName(Dialog):
 
 
 class Menu(Dialog):
-    """A short list to choose from with arrows and enter, or by letter: answers the index, or None."""
+    """A short list to choose from with arrows and enter, or by number: answers the index, or None."""
+
+    KEYS = (("↑↓", "choose"), ("enter", "take"), ("1–9", "take at once"), ("esc", "close"))
 
     def __init__(self, title: str, entries: Sequence[tuple[str, str]], note: str = "") -> None:
         super().__init__()
@@ -212,6 +228,7 @@ class Reading(Dialog):
     """Text to read: help, history of notices, a diff. Scrolls with arrows; every other key closes."""
 
     WIDTH = 100
+    KEYS = (("↑↓", "scroll"), ("esc", "close"))
 
     def __init__(self, title: str, lines: list[Line]) -> None:
         super().__init__()

@@ -91,6 +91,8 @@ def choices_line(choices: Sequence[str], value: str, here: bool, width: int) -> 
 class Form(Dialog):
     """Answers the stripped texts by field name, or None when cancelled. enter goes on and sends at the end; ^s sends at once."""
 
+    KEYS = (("^s", "send"), ("tab", "next"), ("enter", "next, at the end send"), ("←→", "choose"), ("esc", "cancel"))
+
     def __init__(self, title: str, fields: Sequence[Field], verb: str, notes: Sequence[str] = ()) -> None:
         super().__init__()
         self.form_title, self.fields, self.verb, self.notes = title, list(fields), verb, notes

@@ -55,11 +55,11 @@ def fit_line(line: Line, width: int, style: str = "") -> Line:
 
 
 def ends(left: Line, right: Line, width: int) -> Line:
-    """One line with a left and a right end; the left is cut first."""
+    """One line with a left and a right end, a blank between them; the left is cut first."""
     right_width = width_of(right)
     if right_width >= width:
         return fit_line(right, width)
-    return [*fit_line(left, width - right_width), *right]
+    return [*fit_line(left, width - right_width - 1), (" ", ""), *right]
 
 
 def joined(spans: Iterable[Span], gap: str = "  ") -> Line:
