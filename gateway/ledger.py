@@ -32,6 +32,15 @@ class Usage(msgspec.Struct, omit_defaults=True):
     total_tokens: int = 0
 
 
+def total(parts: Iterable[Usage]) -> Usage | None:
+    """All of them in one; None of none."""
+    found: Usage | None = None
+    for part in parts:
+        added = {name: getattr(part, name) + (getattr(found, name) if found else 0) for name in Usage.__struct_fields__}
+        found = Usage(**added)
+    return found
+
+
 class Price(msgspec.Struct, frozen=True):
     """Nano-USD per million tokens, in force from `effective_from` (epoch seconds). `above_tokens`: the long-context price that
     holds for the whole call when its prompt exceeds that many tokens."""

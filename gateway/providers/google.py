@@ -1,4 +1,5 @@
-"""The Gemini API itself: chat through `generateContent`, streams through `streamGenerateContent`, embeddings in batches.
+"""The Gemini API itself: chat through `generateContent`, streams through `streamGenerateContent`, embeddings in batches
+of a hundred.
 
 The key goes into `x-goog-api-key` and never into an address, where logs and proxies would keep it.
 """
@@ -22,9 +23,9 @@ class Google:
     def build(self, ask: Ask, base_url: str, credential: str | None) -> UpstreamRequest | Failure:
         try:
             if ask.endpoint == "embeddings":
-                body, verb = google_request.embeddings_body(ask), "batchEmbedContents"
+                bodies, verb = google_request.embeddings_bodies(ask), "batchEmbedContents"
             else:
-                body = google_request.chat_body(ask)
+                bodies = [google_request.chat_body(ask)]
                 verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
         except Unsupported as error:
             return error.failure()
@@ -35,16 +36,18 @@ class Google:
             headers.append(("x-goog-api-key", credential))
         version = "" if base_url.rstrip("/").endswith(("/v1", "/v1beta")) else "/v1beta"
         path = f"{version}/models/{quote(ask.model, safe='')}:{verb}"
-        return UpstreamRequest(path, headers, msgspec.json.encode(body))
+        body, *more = (msgspec.json.encode(one) for one in bodies)
+        return UpstreamRequest(path, headers, body, more=more, count=google_answer.counted if more else None)
 
     def translate(self, ask: Ask, status: int, headers: Mapping[str, str], body: bytes) -> Answer | Failure:
         if headers.get("content-encoding", "identity") != "identity":
             return Failure("malformed", "the answer came in an encoding that was not asked for", status)
         try:
-            document = msgspec.json.decode(body, type=dict[str, Any])
             if ask.endpoint == "embeddings":
-                return google_answer.embeddings(ask, document)
-            return google_answer.whole(ask, document)
+                return google_answer.embeddings(
+                    ask, msgspec.json.decode(body, type=dict[str, Any] | list[dict[str, Any]])
+                )
+            return google_answer.whole(ask, msgspec.json.decode(body, type=dict[str, Any]))
         except failures.MISREAD as error:
             return failures.malformed_answer(error, status)
 

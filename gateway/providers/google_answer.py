@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.ledger import Usage
+from gateway.ledger import Usage, total
 from gateway.providers import chat_answer, chat_request, failures, sse
 from gateway.providers.chat_answer import ChunkWriter, Json
 from gateway.providers.openai import inputs_asked, to_base64
@@ -87,21 +87,23 @@ def ended_badly(candidate: Json) -> Failure:
     return Failure("status", f"finish reason {reason}", message=message)
 
 
-def embeddings(ask: Ask, document: Json) -> Answer | Failure:
-    """A BatchEmbedContentsResponse. Vectors shortened by `dimensions` are brought back to length 1, as OpenAI's are."""
+def embeddings(ask: Ask, answered: Json | list[Json]) -> Answer | Failure:
+    """A BatchEmbedContentsResponse, or those of several batches in order. Vectors shortened by `dimensions` are brought back to length 1, as
+    OpenAI's are."""
+    batches = answered if isinstance(answered, list) else [answered]
+    items = [item for batch in batches for item in batch["embeddings"]]
     fields = chat_request.fields_of(ask)
     in_base64 = fields.get("encoding_format") == "base64"
     data: list[Json] = []
-    if len(document["embeddings"]) != inputs_asked(ask):
-        return Failure(
-            "malformed", f"the answer has {len(document['embeddings'])} vectors for {inputs_asked(ask)} inputs"
-        )
-    for index, item in enumerate(document["embeddings"]):
+    if len(items) != inputs_asked(ask):
+        return Failure("malformed", f"the answer has {len(items)} vectors for {inputs_asked(ask)} inputs")
+    for index, item in enumerate(items):
         vector = [float(value) for value in item["values"]]
         if "dimensions" in fields and (length := math.sqrt(sum(value * value for value in vector))) > 0:
             vector = [value / length for value in vector]
         data.append({"object": "embedding", "index": index, "embedding": to_base64(vector) if in_base64 else vector})
-    usage = usage_of(document)
+    usages = [usage_of(batch) for batch in batches]
+    usage = total(one for one in usages if one is not None) if None not in usages else None
     counted = (
         usage.prompt_tokens if usage else max(1, len(ask.fields["input"]) // 4)
     )  # the member is required; metered as an estimate
@@ -112,6 +114,14 @@ def embeddings(ask: Ask, document: Json) -> Answer | Failure:
         "usage": {"prompt_tokens": counted, "total_tokens": counted},
     }
     return Answer(_encode(answer), usage, None, ask.model)
+
+
+def counted(body: bytes) -> Usage | None:
+    """What one batch says was used; None when that can't be read."""
+    try:
+        return usage_of(msgspec.json.decode(body, type=dict[str, Any]))
+    except failures.MISREAD:
+        return None
 
 
 class GoogleStream:

@@ -57,17 +57,26 @@ def chat_body(ask: Ask) -> Json:
     return body
 
 
-def embeddings_body(ask: Ask) -> Json:
-    """Raises Unsupported."""
+MOST_A_BATCH = 100
+"""BatchEmbedContents refuses more: ai.google.dev/api/embeddings."""
+MOST_TEXTS = 2_048
+"""What OpenAI's own endpoint takes: platform.openai.com/docs/api-reference/embeddings."""
+
+
+def embeddings_bodies(ask: Ask) -> list[Json]:
+    """One body a batch. Raises Unsupported."""
     fields = chat.fields_of(ask)
     given = fields.get("input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise Unsupported("input", "Google takes text to embed, one string or an array of strings; not token arrays.")
+    if len(texts) > MOST_TEXTS:
+        raise Unsupported("input", f"'input' has {len(texts)} texts; at most {MOST_TEXTS} go into one request.")
     request: Json = {"model": f"models/{ask.model}"}
     if "dimensions" in fields:
         request["outputDimensionality"] = fields["dimensions"]
-    return {"requests": [{**request, "content": {"parts": [{"text": text or " "}]}} for text in texts]}
+    asked = [{**request, "content": {"parts": [{"text": text or " "}]}} for text in texts]
+    return [{"requests": asked[at : at + MOST_A_BATCH]} for at in range(0, len(asked), MOST_A_BATCH)]
 
 
 def _generation_config(ask: Ask, fields: Json) -> Json:

@@ -6,7 +6,7 @@ connection: it is given the caller's request as raw JSON fields, says what to se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -54,6 +54,10 @@ class UpstreamRequest(msgspec.Struct):
     headers: list[tuple[str, str]]
     body: bytes
     method: str = "POST"
+    more: list[bytes] = []
+    """Further bodies for the same place, where one request can't take all. Their answers come to `translate` as one JSON array, in order."""
+    count: Callable[[bytes], Usage | None] | None = None
+    """What one of several answers says was used: it is billed also when a later one fails."""
 
 
 class Ask(msgspec.Struct):

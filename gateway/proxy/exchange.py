@@ -12,7 +12,7 @@ import time
 
 import msgspec
 
-from gateway import errors
+from gateway import batches, errors
 from gateway.catalog import Provider, Target
 from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator, UpstreamRequest
 from gateway.proxy.answer import relayed
@@ -160,12 +160,20 @@ async def _try(
 
     call.target = target
     began_ns = time.perf_counter_ns()
-    reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, keep)
+    counted = None
+    if request.more:
+        reply, counted = await batches.fetch(
+            plane.upstream, provider, request, target.timeouts, keep, lambda: call.is_gone
+        )
+    else:
+        reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, keep)
     outcome: Whole | Streaming | Failure
     if call.stream and reply.is_answer:
         outcome = await _first_event(plane, target, ask, reply)
     else:
         outcome = _understand(plane, target, ask, reply)
+        if counted is not None and isinstance(outcome, Failure):
+            outcome.usage = counted
     ended_ns = time.perf_counter_ns()
     call.upstream_ns += ended_ns - began_ns
     attempt.reused = reply.reused

@@ -210,6 +210,48 @@ async def test_embeddings_go_to_google_in_the_form_that_was_asked(gateway):
     assert gateway.upstream.seen[-1].json["requests"][0]["outputDimensionality"] == 2
 
 
+def one_batch(prompt_tokens):
+    """Each text is a number: it comes back as its vector."""
+
+    async def reply(line):
+        texts = [one["content"]["parts"][0]["text"] for one in line.request.json["requests"]]
+        vectors = [{"values": [float(text), 1.0]} for text in texts]
+        await line.answer(200, {"embeddings": vectors, "usageMetadata": {"promptTokenCount": prompt_tokens}})
+
+    return reply
+
+
+async def test_more_texts_than_google_takes_at_once_go_in_batches_behind_one_answer(gateway):
+    gateway.upstream.enqueue(one_batch(100), one_batch(101), one_batch(50))
+    answered = await gateway.post("/v1/embeddings", {"input": [str(n) for n in range(250)]})
+    assert answered.status == 200, answered.json
+    assert [item["embedding"][0] for item in answered.json["data"]] == [float(n) for n in range(250)]
+    assert [item["index"] for item in answered.json["data"]] == list(range(250))
+    assert answered.json["usage"]["prompt_tokens"] == 251
+    assert [len(seen.json["requests"]) for seen in gateway.upstream.seen] == [100, 100, 50]
+    assert answered.headers["x-optyx-attempts"] == "1"
+    row = await gateway.row(answered.request_id)
+    assert (row["prompt_tokens"], row["usage_source"]) == (251, "provider")
+
+
+async def test_one_batch_that_fails_fails_the_call_and_what_was_counted_is_paid(gateway):
+    gateway.upstream.enqueue(one_batch(100), failing(429), one_batch(7))
+    answered = await gateway.post("/v1/embeddings", {"input": [str(n) for n in range(250)]})
+    assert (answered.status, answered.code) == (429, "upstream_rate_limited")
+    assert len(gateway.upstream.seen) == 2
+    row = await gateway.row(answered.request_id)
+    (attempt,) = json.loads(row["attempts"])
+    assert (attempt["failure"], attempt["usage"]["prompt_tokens"]) == ("rate_limited", 100)
+    assert row["cost_nusd"] == attempt["cost_nusd"] > 0
+
+
+async def test_more_texts_than_openai_takes_are_a_400(gateway):
+    answered = await gateway.post("/v1/embeddings", {"model": "gemini-embedding-001", "input": ["x"] * 2049})
+    assert (answered.status, answered.json["error"]["param"]) == (400, "input")
+    assert "2048" in answered.json["error"]["message"]
+    assert gateway.upstream.seen == []
+
+
 async def test_openai_embeddings_are_turned_into_what_was_asked(gateway):
     body = {"model": "text-embedding-3-small", "input": ["a", "b"], "encoding_format": "base64"}
     answered = await gateway.post("/v1/embeddings", body)
