@@ -13,6 +13,7 @@ from gateway.mending import repaired
 from gateway.records import Final, Intent, Progress, Record, interrupted
 
 _decode = msgspec.json.Decoder(Record).decode
+_decode_final = msgspec.json.Decoder(Final).decode
 
 
 class DeadJournal:
@@ -60,6 +61,15 @@ def adoptable(root: Path) -> Iterator[DeadJournal]:
         lock = try_lock(folder) if folder.is_dir() else None
         if lock is not None:
             yield DeadJournal(folder, lock)
+
+
+def read_final(line: bytes) -> Final | bytes:
+    """The final on a line that begins like one; a line that even `repaired` can't read is given as it is."""
+    try:
+        return _decode_final(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = repaired(line)
+        return mended if isinstance(mended, Final) else line.rstrip(b"\n")
 
 
 def read_records(data: bytes) -> Iterator[Record | bytes]:

@@ -16,13 +16,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol, TypeGuard
+from typing import Protocol
 
-from gateway.adoption import DeadJournal, adoptable, read_records
+from gateway.adoption import DeadJournal, adoptable, read_final
 from gateway.journal import Journal, Segment
 from gateway.limits.limits import IngestedCost
 from gateway.metrics import Metrics
-from gateway.records import Final, Record
+from gateway.records import Final
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Logbook:
         while position < end and len(found) < BATCH_ROWS:
             line_end = data.index(b"\n", position) + 1
             if data.startswith(b'["f"', position):
-                found += [record for record in read_records(data[position:line_end]) if _is_final(record)]
+                found.append(read_final(data[position:line_end]))
             position = line_end
         return found, segment.carried + position
 
@@ -229,7 +229,3 @@ class Logbook:
         records = dead.records()
         while batch := await asyncio.to_thread(lambda: list(itertools.islice(records, BATCH_ROWS))):
             await self._write_read(dead.worker_id, batch)
-
-
-def _is_final(record: Record | bytes) -> TypeGuard[Final | bytes]:
-    return isinstance(record, Final | bytes)

@@ -31,9 +31,17 @@ _TOKENS = (
 
 def is_plausible(final: Final) -> bool:
     """Can this be one call's usage? Sums of it must stay within 64 bits."""
-    return all(0 <= (getattr(final, name) or 0) <= MAX_TOKENS for name in _TOKENS) and (
-        0 <= (final.cost_nusd or 0) <= MAX_COST_NUSD
-    )
+    for count in (
+        final.prompt_tokens,
+        final.completion_tokens,
+        final.cached_tokens,
+        final.cache_write_tokens,
+        final.reasoning_tokens,
+        final.total_tokens,
+    ):
+        if count and not 0 < count <= MAX_TOKENS:
+            return False
+    return not final.cost_nusd or 0 < final.cost_nusd <= MAX_COST_NUSD
 
 
 def cleaned(record: AnyRecord) -> AnyRecord:
