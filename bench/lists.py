@@ -62,10 +62,10 @@ async def fill(database_url: str, projects: int, keys: int) -> None:
     connection = await asyncpg.connect(database_url)
     try:
         for statement, given in (
+            (LEAVE_THE_BOOKS_ALONE, ()),
             *((INSERT_HOURS, (keys, projects, day)) for day in range(DAYS)),
             (INSERT_BUDGETS, (projects,)),
             (INSERT_RATES, (keys,)),
-            (LEAVE_THE_BOOKS_ALONE, ()),
             ("VACUUM ANALYZE", ()),
         ):
             await connection.execute(statement, *given)

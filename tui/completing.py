@@ -171,6 +171,12 @@ compdef _optyx optyx""",
     optyx --complete $words[2..-1] 2>/dev/null
 end
 complete -c optyx -f -a '(__optyx)'""",
+    "powershell": """Register-ArgumentCompleter -Native -CommandName optyx -ScriptBlock {
+    param($begun, $line, $place)
+    $words = @($line.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.EndOffset -le $place } | ForEach-Object { "$_" })
+    if ($begun -eq '') { $words += '' }
+    & optyx --complete @words 2>$null | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }
+}""",
 }
 PLACES: dict[str, Callable[[], Path]] = {
     "bash": lambda: (
@@ -178,4 +184,5 @@ PLACES: dict[str, Callable[[], Path]] = {
     ),
     "zsh": lambda: Path.home() / ".zfunc/_optyx",
     "fish": lambda: Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fish/completions/optyx.fish",
+    "powershell": lambda: Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "powershell/optyx.ps1",
 }

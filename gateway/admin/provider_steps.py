@@ -21,7 +21,7 @@ from gateway.addresses import refused_address
 from gateway.catalog import Model, Provider, Timeouts
 from gateway.connection import Origin
 from gateway.egress import Egress
-from gateway.providers.provider import Adapter, Failure, UpstreamRequest
+from gateway.providers.provider import Adapter, Answer, Endpoint, Failure, UpstreamRequest
 from gateway.providers.provider import Ask as Call
 from gateway.reply import Reply
 from gateway.upstream import Upstream
@@ -63,7 +63,11 @@ class Trial:
             ("auth", self.auth),
             ("models", self.models),
         ]
-        return [*free, ("chat 1 token", self.chat), ("stream", self.stream)] if self.model else free
+        if self.model is None:
+            return free
+        if self.model.mode == "embedding":
+            return [*free, ("embed 1 text", self.embed)]
+        return [*free, ("chat 1 token", self.chat), ("stream", self.stream)]
 
     def close(self) -> None:
         self.upstream.close()
@@ -142,11 +146,14 @@ class Trial:
 
     async def chat(self) -> str:
         assert self.model is not None
-        call, request = self._completion(self.model, stream=False)
-        answer = self.adapter.translate(call, 200, {}, await self._fetch(request))
-        if isinstance(answer, Failure):
-            raise Failed(_said(answer))
+        answer = await self._answer(*self._completion(self.model, stream=False))
         return f"{self.model.id}: {answer.usage.completion_tokens if answer.usage else '?'} tokens"
+
+    async def embed(self) -> str:
+        assert self.model is not None
+        answer = await self._answer(*self._asked(self.model, "embeddings", {"input": b'"Hi."'}))
+        vector = msgspec.json.decode(answer.body)["data"][0]["embedding"]
+        return f"{self.model.id}: a vector of {len(vector)}"
 
     async def stream(self) -> str:
         """The same question streamed: a proxy that holds answers back shows here, by a first byte as late as the last."""
@@ -169,17 +176,24 @@ class Trial:
         return f"first byte after {first_ms:.0f} ms"
 
     def _completion(self, model: Model, *, stream: bool) -> tuple[Call, UpstreamRequest]:
-        messages = b'[{"role":"user","content":"Say hi."}]'
-        fields = {"model": msgspec.json.encode(model.upstream_name), "messages": messages, "max_tokens": b"1"}
-        if stream:
-            fields["stream"] = b"true"
+        fields = {"messages": b'[{"role":"user","content":"Say hi."}]', "max_tokens": b"1"}
+        return self._asked(model, "chat", {**fields, "stream": b"true"} if stream else fields)
+
+    def _asked(self, model: Model, endpoint: Endpoint, given: dict[str, bytes]) -> tuple[Call, UpstreamRequest]:
+        fields = {"model": msgspec.json.encode(model.upstream_name), **given}
         raw = b"{" + b",".join(b'"%b":%b' % (name.encode(), value) for name, value in fields.items()) + b"}"
-        call = Call("chat", model.upstream_name, stream, fields, raw, strict=False)
+        call = Call(endpoint, model.upstream_name, "stream" in given, fields, raw, strict=False)
         credential = self.provider.credential
         request = self.adapter.build(call, self.provider.base_url, credential.reveal() if credential else None)
         if isinstance(request, Failure):
             raise Failed(_said(request))
         return call, request
+
+    async def _answer(self, call: Call, request: UpstreamRequest) -> Answer:
+        answer = self.adapter.translate(call, 200, {}, await self._fetch(request))
+        if isinstance(answer, Failure):
+            raise Failed(_said(answer))
+        return answer
 
     async def _fetch(self, request: UpstreamRequest) -> bytes:
         reply = await self.upstream.fetch(self.provider, request, PATIENCE, False, _unwatched)

@@ -89,12 +89,12 @@ def _trial(ask: Ask[a.ProviderTest, Nothing]) -> Trial:
 
 
 def _model(ask: Ask[a.ProviderTest, Nothing], provider: Provider, in_tiers: list[Model]) -> Model:
-    """The model that was asked for, else the first of the provider's in a tier, else its first."""
+    """The model that was asked for, else the first chat model of the provider's in a tier, else its first."""
     wanted = ask.body.model
     for model in (*in_tiers, *ask.desk.catalog.models.values()):
-        if model.provider is provider and model.mode == "chat" and (wanted is None or model.id == wanted):
+        if model.provider is provider and (model.mode == "chat" if wanted is None else model.id == wanted):
             return model
-    raise NotFound(f"{provider.name} has no chat model{'' if wanted is None else f' {wanted[:80]!r}'}.")
+    raise NotFound(f"{provider.name} has no {'chat model' if wanted is None else f'model {wanted[:80]!r}'}.")
 
 
 def _without_secret(text: str, provider: Provider) -> str:

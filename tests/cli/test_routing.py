@@ -77,6 +77,23 @@ async def test_people_tokens_and_the_gateway_s_settings(live, gateway, monkeypat
     assert (await live("settings", "gateway", "-o", "json")).json["log_retention_days"] == 30
 
 
+async def test_a_model_is_tried_where_it_is(live, gateway):
+    listed = whole({"object": "list", "data": [{"id": "gpt-6.1-sol"}]})
+    gateway.upstream.enqueue(listed)
+    ran = await live("models", "test", "gpt-6.1-sol", "-o", "json")
+    assert ran.status == 0, ran.err
+    assert [one["name"] for one in ran.json][-2:] == ["chat 1 token", "stream"]
+    assert {one["provider"] for one in ran.json} == {"openai"}
+    gateway.upstream.enqueue(whole({"models": []}))
+    ran = await live("models", "test", "gemini-embedding-001")
+    assert ran.status == 0, ran.out
+    assert "a vector of 2" in ran.lines[-1]
+    gateway.upstream.enqueue(listed, failing(404, "no such model"))
+    ran = await live("models", "test", "gpt-6.1-sol")
+    assert (ran.status, "no such model" in ran.out) == (9, True)
+    assert (await live("models", "test", "nothing")).status == 5
+
+
 async def test_usage_adds_up(live, gateway):
     for _ in range(3):
         answered = await gateway.chat("Hi")

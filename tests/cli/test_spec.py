@@ -27,7 +27,7 @@ BY_NAME = {one["command"]: one for one in COMMAND_TREE["commands"]}
 PROMISED = """
 quickstart login logout whoami status doctor tui top version spec completion env run api apply diff plan export explain chat reprice undo
 ctx:list,use,current,add,edit,rename,remove,export projects:list,get,create,update,archive,restore,delete
-keys:list,get,create,rotate,disable,enable,revoke,update,test,whois models:list,get,allow,disallow,default,prices
+keys:list,get,create,rotate,disable,enable,revoke,update,test,whois models:list,get,allow,disallow,default,prices,test
 settings:get,set,edit,diff,preview,history,restore limits:list,set,override,overrides,hits tiers:list,get,set
 providers:list,get,test,enable,disable,drain logs:tail,list,get,export,count,replay,capture audit:list,tail,get,verify,export
 config:get,set,unset,path,explain,validate,schema usage users:list tokens:list,create prices:list,add billing:accounts,statement

@@ -47,7 +47,7 @@ def spec_command() -> None:
 
 @completion.command()
 def completion_command(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+    shell: Annotated[str, typer.Argument(help="bash, zsh, fish or powershell.")],
     install: Annotated[bool, typer.Option("--install", help="Write it where the shell looks for it.")] = False,
 ) -> None:
     """A script that completes commands, flags, formats and live names: eval "$(optyx completion bash)"."""
@@ -62,7 +62,8 @@ def completion_command(
     path = PLACES[shell]()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(SCRIPTS[shell] + "\n", "utf-8")
-    run.done(f"Wrote {path}; new shells complete optyx.")
+    more = f" once the profile has: . {path}" if shell == "powershell" else ""  # it looks in no folder by itself
+    run.done(f"Wrote {path}; new shells complete optyx{more}.")
 
 
 @tui.command(context_settings={"ignore_unknown_options": True})

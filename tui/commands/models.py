@@ -61,6 +61,16 @@ def _of(run: Invocation, model: str, provider: str) -> list[dict[str, Any]]:
     return there
 
 
+@models.command("test")
+def try_model(model: str, provider: ProviderFlag = "") -> None:
+    """Ask it for one token, or a vector, at each provider that has it; costs a little. Exit status 9 when a step fails."""
+    from tui.commands.providers import show_trials, tried
+
+    run = current()
+    names = [one["provider"] for one in _of(run, model, provider)]
+    show_trials(run, [(name, tried(run, name, {"chat": True, "model": model})) for name in names])
+
+
 @models.command("add")
 def add(
     model: str,

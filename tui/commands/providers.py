@@ -138,15 +138,19 @@ def try_provider(
     )
     if not any(names):
         raise usage("which provider?", "name it, or --all")
-    results = [(name, tried(run, name, chat)) for name in names]
+    show_trials(run, [(name, tried(run, name, {"chat": True} if chat else {})) for name in names])
+
+
+def tried(run: Invocation, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    return dict(run.ask("POST", path_of("providers", name, "test"), body=body).body)
+
+
+def show_trials(run: Invocation, results: list[tuple[str, dict[str, Any]]]) -> None:
+    """Every step of every provider. Raises Exit when one has failed."""
     rows = [{"provider": name, **step} for name, told in results for step in told["steps"]]
     run.list(rows, [Column("PROVIDER", "provider"), *STEPS], "name")
     if not all(told["ok"] for _, told in results):
         raise typer.Exit(FINDINGS)
-
-
-def tried(run: Invocation, name: str, chat: bool = False) -> dict[str, Any]:
-    return dict(run.ask("POST", path_of("providers", name, "test"), body={"chat": True} if chat else {}).body)
 
 
 def _switch(provider: str, on: bool) -> None:
