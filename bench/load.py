@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import time
 from typing import cast
 from urllib.parse import urlsplit
 
 PROMPT = "Say something about the sea, the sky and what lies between them. " * 14
+LENGTHS = 8
+"""Real callers never send the same length twice in a row: what is kept of the request before must not need that."""
 
 
-def request_bytes(host: str, path: str, key: str, model: str, stream: bool) -> bytes:
-    """A chat request of about 1 KB."""
-    fields = {"model": model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 256}
+def request_bytes(host: str, path: str, key: str, model: str, stream: bool, longer: int = 0) -> bytes:
+    """A chat request of about 1 KB, `longer` bytes longer than it needs to be."""
+    content = PROMPT + "." * longer
+    fields = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 256}
     if stream:
         fields["stream"] = True
     body = json.dumps(fields, separators=(",", ":")).encode()
@@ -32,8 +36,8 @@ def request_bytes(host: str, path: str, key: str, model: str, stream: bool) -> b
 class Caller(asyncio.Protocol):
     """One connection that asks again as soon as it has its answer."""
 
-    def __init__(self, request: bytes, stream: bool, tally: Tally) -> None:
-        self.request, self.stream, self.tally = request, stream, tally
+    def __init__(self, requests: list[bytes], stream: bool, tally: Tally) -> None:
+        self.requests, self.stream, self.tally = itertools.cycle(requests), stream, tally
         self.buffer = bytearray()
         self.first_ns = 0
 
@@ -45,7 +49,7 @@ class Caller(asyncio.Protocol):
         self.buffer.clear()
         self.first_ns = 0
         self.asked_ns = time.perf_counter_ns()
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -111,12 +115,12 @@ async def run(url: str, connections: int, seconds: float, stream: bool, model: s
     """Drives `url` and returns calls, req/s, latency and first-byte percentiles in ms, and what went wrong by name."""
     where = urlsplit(url)
     host, port = where.hostname or "127.0.0.1", where.port or 80
-    request = request_bytes(f"{host}:{port}", where.path, key, model, stream)
+    requests = [request_bytes(f"{host}:{port}", where.path, key, model, stream, longer) for longer in range(LENGTHS)]
     tally = Tally(seconds, connections)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     await asyncio.gather(
-        *(loop.create_connection(lambda: Caller(request, stream, tally), host, port) for _ in range(connections))
+        *(loop.create_connection(lambda: Caller(requests, stream, tally), host, port) for _ in range(connections))
     )
     await asyncio.wait_for(tally.done.wait(), seconds + 60)
     elapsed = time.perf_counter() - started

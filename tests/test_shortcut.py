@@ -57,6 +57,31 @@ def test_what_is_not_plain_to_the_letter_is_left_to_the_parser(data: bytes):
     assert read_head(data) is None
 
 
+@pytest.mark.parametrize(
+    ("then", "is_again"),
+    [
+        (plain(), True),
+        (plain().replace(b"Content-Length: ", b"Content-Length: 1"), True),
+        (plain().replace(b"Content-Length: ", b"Content-Length: 00"), True),
+        (plain().replace(b"Content-Length: ", b"Content-Length: +"), False),
+        (plain().replace(b"Content-Length: ", b"Content-Length: 9999999"), False),
+        (plain().replace(b"Content-Length: ", b"Content-Length: x"), False),
+        (plain("sk-other"), False),
+        (plain("sk-x", b"X-A: b"), False),
+        (plain()[:60], False),
+        (plain().replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"), False),
+    ],
+)
+def test_the_same_head_with_another_length_is_known_again(then: bytes, is_again: bool):
+    head = read_head(plain())
+    assert head is not None
+    assert head.is_again(then) is is_again
+    if is_again:
+        fresh = read_head(then)
+        assert fresh is not None
+        assert (head.body_at, head.total, head.fields) == (fresh.body_at, fresh.total, fresh.fields)
+
+
 def test_a_hostile_head_costs_no_more_than_its_length():
     spaces = plain("sk-x", b"X-A: " + b" " * 15_000 + b"\x00")
     for _ in range(200):  # a head that made the pattern look twice at every byte would take minutes
