@@ -6,7 +6,8 @@ COPY costs 3 µs of ours and 9 of Postgres's a row at 500 rows a batch; unnest 1
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -209,33 +210,25 @@ async def spend(connection: Connection, fresh: Iterable[Any]) -> list[Any]:
         list({row["project_id"] for row in paid}),
         list({row["key_id"] for row in paid}),
     )
-    if not budgets:
-        return []
-    given: list[tuple[str, str, datetime, int]] = []
-    for row in paid:
-        given += [
-            (b["id"], subject, row["created_at"], row["cost_nusd"])
-            for b in budgets
-            if (subject := subject_of(b, row)) is not None
-        ]
+    by_owner: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
+    for budget in budgets:
+        by_owner[budget["scope"], budget["subject"]].append(budget)
+    given = [
+        (budget_id, subject, row["created_at"], row["cost_nusd"])
+        for row in paid
+        for budget_id, subject in _counted_by(row, by_owner)
+    ]
     return await connection.fetch(SPEND, *(list(column) for column in zip(*given, strict=True))) if given else []
 
 
-def subject_of(budget: Any, row: Any) -> str | None:
-    """Whose share of `budget` the call `row` counts against; None when the budget does not count it."""
-    scope = budget["scope"]
-    of_row = {"org": row["org_id"], "project": row["project_id"], "key": row["key_id"], "user": row["project_id"]}[
-        scope
-    ]
-    if of_row != budget["subject"]:
-        return None
-    if budget["model"] and budget["model"] != row["model"]:
-        return None
-    if budget["tier"] and budget["tier"] != row["tier"]:
-        return None
-    if scope == "user":
-        return str(row["user"]) if row["user"] else None
-    return str(budget["subject"])
+def _counted_by(row: Any, by_owner: Mapping[tuple[str, str], list[Any]]) -> Iterable[tuple[str, str]]:
+    """The budgets that count the calls of `row`, each with whose share of it they use."""
+    project_id = row["project_id"]
+    for scope, owner in (("org", row["org_id"]), ("project", project_id), ("key", row["key_id"]), ("user", project_id)):
+        subject = row["user"] if scope == "user" else owner
+        for budget in by_owner.get((scope, owner), ()):
+            if subject and budget["model"] in ("", row["model"]) and budget["tier"] in ("", row["tier"]):
+                yield budget["id"], subject
 
 
 def to_row(final: Final, worker_id: str, version: str) -> tuple[Any, ...]:

@@ -78,6 +78,44 @@ async def test_the_same_journal_three_times_moves_the_counters_once(connection, 
     assert await connection.fetchval("SELECT spent_nusd FROM budget_windows") == tokens * PRICE
 
 
+BUDGETS = [  # scope, subject, model, tier, whose share, and which of the calls below it counts
+    ("org", "org_1", "", "", "org_1", "abc"),
+    ("project", "prj_1", "", "", "prj_1", "ab"),
+    ("project", "prj_2", "", "", "prj_2", "c"),
+    ("key", "key_1", "m", "", "key_1", "a"),
+    ("key", "key_1", "", "smart", "key_1", "b"),
+    ("user", "prj_1", "", "", "ada", "b"),
+]
+
+
+async def test_a_batch_moves_every_budget_that_counts_its_calls_once_for_every_new_row(connection, make_carrier):
+    """Rows that were there before and rows that stand twice in the batch count nothing; windows part the calls by the second."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for number, (scope, subject, model, tier, share, _) in enumerate(BUDGETS):
+        await connection.execute(
+            "INSERT INTO budgets (id, scope, subject, amount_nusd, \"window\", model, tier) VALUES ($1, $2, $3, 1000000000, '1h', $4, $5)",
+            f"bud_{number}", scope, subject, model, tier,
+        )  # fmt: skip
+        await connection.execute(
+            "INSERT INTO budget_windows (budget_id, subject, window_start, window_end) VALUES ($1, $2, $3, $4)",
+            f"bud_{number}", share, hour - timedelta(hours=1), hour,
+        )  # fmt: skip
+    last = hour.timestamp() - 0.000001
+    calls = {
+        "a": a_final(1, created_at=last),
+        "b": a_final(10, created_at=last, model="n", tier="smart", user="ada"),
+        "c": a_final(100, created_at=last, project_id="prj_2", key_id="key_2"),
+        "too late": a_final(1_000, created_at=hour.timestamp()),
+    }
+    write = make_carrier().writer.write
+    await write("wrk_1", [calls["a"], calls["too late"]])
+    await write("wrk_1", [calls["b"], calls["a"], calls["b"], calls["c"], calls["b"]])
+    spent = dict(await connection.fetch("SELECT budget_id, spent_nusd FROM budget_windows"))
+    wanted = [sum(calls[name].cost_nusd for name in counted) for *_, counted in BUDGETS]
+    assert spent == {f"bud_{number}": cost for number, cost in enumerate(wanted)}
+    assert await connection.fetchval("SELECT count(*) FROM request_logs") == 4
+
+
 async def test_two_instances_with_the_same_journal_at_once_move_the_counters_once(
     connection, make_carrier, tmp_path, monkeypatch
 ):
