@@ -115,7 +115,16 @@ def test_the_command_line_starts_without_what_it_does_not_need(module):
 
 
 def test_the_dashboard_paints_its_first_frame_before_it_imports_anything():
-    ours = {"errno", "tui", "tui.ending", "tui.launch", "tui.main_screens", "tui.skeleton", "__future__"}
+    ours = {
+        "errno",
+        "tui",
+        "tui.ending",
+        "tui.launch",
+        "tui.main_screens",
+        "tui.skeleton",
+        "tui.terminal",
+        "__future__",
+    }
     assert loaded_by("tui.launch") - loaded_by() == ours
 
 

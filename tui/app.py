@@ -17,7 +17,7 @@ from textual.driver import Driver
 from tui import clock, frame
 from tui.canvas import Canvas
 from tui.crash import crash_file
-from tui.driver import light
+from tui.driver import light, press
 from tui.keys import BY_ID, SCREENS, read_keymap
 from tui.launch import LEAST
 from tui.link import Link
@@ -60,7 +60,10 @@ class OptyxApp(Places):
         readonly: bool = False,
         guarded: bool = False,
         why_not: str = "",
+        early_keys: str = "",
     ) -> None:
+        self.early_keys = early_keys
+        """What was typed while there was nobody yet to take it."""
         theme = "mono" if os.environ.get("NO_COLOR") else theme
         super().__init__(True if theme in ("mono", "ansi") else None)
         self.palette = Palette(theme)
@@ -146,6 +149,9 @@ class OptyxApp(Places):
         """The launcher's frame stands until there is something to see: one whole picture, not three that follow each other."""
         if self.canvas.is_held:
             self.call_after_refresh(self._release)
+        if self._driver is not None and self.early_keys:
+            self.call_after_refresh(press, self._driver, self.early_keys)
+            self.early_keys = ""
 
     def _release(self) -> None:
         self.canvas.release()

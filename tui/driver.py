@@ -1,18 +1,22 @@
 """What Textual's driver does between the app and the terminal, made lighter: fewer bytes out, a lone escape known at once, no waking up for
-nothing, and an end when the terminal is closed."""
+nothing, late answers of the terminal kept from the keys, and an end when the terminal is closed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import selectors
 import signal
+from collections.abc import Iterable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from textual._xterm_parser import XTermParser
 from textual.driver import Driver
+from textual.message import Message
 
 from tui.slim import slim
 
@@ -56,6 +60,22 @@ def is_gone(fd: int) -> bool:
     return any(flags & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, flags in poll.poll(0))
 
 
+LATE = re.compile(r"\x1b\]1[01];[^\x07\x1b]*(?:\x07|\x1b\\)?")
+
+
+class Unanswered(XTermParser):
+    """An answer about colours that comes when nobody waits for it any more: no keys. Textual would take each of its letters for one."""
+
+    def feed(self, data: str) -> Iterable[Message]:
+        return super().feed(LATE.sub("", data) if "\x1b]1" in data else data)
+
+
+def press(driver: Driver, keys: str) -> None:
+    """As if they were typed now."""
+    for event in Unanswered().feed(keys):
+        driver.process_message(event)
+
+
 def light(base: type[Driver]) -> type[Driver]:
     """`base` with all of this."""
     from textual.drivers import linux_driver
@@ -64,6 +84,8 @@ def light(base: type[Driver]) -> type[Driver]:
     os.set_blocking(bell, False)
     module: Any = linux_driver
     module.selectors = SimpleNamespace(SelectSelector=partial(Soon, bell), EVENT_READ=selectors.EVENT_READ)
+
+    module.XTermParser = Unanswered
 
     class Light(base):  # type: ignore[misc, valid-type]
         def write(self, data: str) -> None:

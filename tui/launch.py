@@ -12,6 +12,7 @@ import sys
 from tui.ending import ended
 from tui.main_screens import SCREENS
 from tui.skeleton import frame
+from tui.terminal import Question, was_light
 
 TYPE_CHECKING = False  # `typing` alone takes as long to import as everything else here together
 if TYPE_CHECKING:
@@ -112,10 +113,13 @@ def _main() -> int:
         return run_plain(options)
     _check_terminal()
     prepare_environment()
-    paint(options)
-    from tui.start import run
-
-    return run(options)
+    question = Question(signs=has_utf8())
+    try:
+        paint(options, question)
+        from tui.start import run
+    finally:
+        heard = question.end()
+    return run(options, heard)
 
 
 def refuse(message: str) -> NoReturn:
@@ -156,15 +160,15 @@ def has_utf8() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" and not os.environ.get("OPTYX_ASCII")
 
 
-def paint(options: Options) -> None:
+def paint(options: Options, question: Question) -> None:
     width, height = os.get_terminal_size(sys.stdout.fileno())
     if width < LEAST[0] or height < LEAST[1]:
         return  # the app itself says that it needs more room
-    coloured = (
-        not os.environ.get("NO_COLOR")
-        and (options.theme or os.environ.get("OPTYX_THEME", "optyx-dark")) == "optyx-dark"
+    theme = options.theme or os.environ.get("OPTYX_THEME") or ("" if was_light() else "optyx-dark")
+    coloured = theme == "optyx-dark" and not os.environ.get("NO_COLOR")
+    text = frame(
+        width, height, options.context or "gateway", colour=coloured, ascii_only=not has_utf8(), ask=question.begin()
     )
-    text = frame(width, height, options.context or "gateway", colour=coloured, ascii_only=not has_utf8())
     os.write(sys.stdout.fileno(), text.encode("utf-8" if has_utf8() else "ascii", "replace"))
 
 

@@ -11,14 +11,14 @@ LONG_BLANK = " " * 8
 """From here on a move of the cursor takes fewer bytes than the blanks."""
 
 
-def frame(width: int, height: int, context: str, *, colour: bool, ascii_only: bool = False) -> str:
-    """Escape bytes that enter the alternate screen and draw an empty dashboard of this size."""
+def frame(width: int, height: int, context: str, *, colour: bool, ascii_only: bool = False, ask: str = "") -> str:
+    """Escape bytes that enter the alternate screen and draw an empty dashboard of this size. `ask`: written before anything is drawn."""
     lines = _lines(width, height, context)
     if ascii_only:
         lines = [line.translate(str.maketrans("┌┐└┘─│▸◌", "++++-|>~")) for line in lines]
     start = "\x1b[38;2;138;150;166m\x1b[48;2;16;20;26m" if colour else ""
     body = "".join(_placed(y, line[:width]) for y, line in enumerate(lines[:height], 1))
-    return f"\x1b[?1049h\x1b[?25l{start}\x1b[2J{body}\x1b[0m\x1b[H"
+    return f"\x1b[?1049h\x1b[?25l{ask}{start}\x1b[2J{body}\x1b[0m\x1b[H"
 
 
 def _placed(y: int, line: str) -> str:

@@ -9,24 +9,27 @@ from tui.keys import KeymapError
 from tui.launch import Options, has_utf8, refuse
 from tui.location import Location
 from tui.session import session_for
-from tui.themes import DEFAULT, NAMES
+from tui.terminal import Heard, remember
+from tui.themes import DEFAULT, LIGHT, NAMES
 from tui.widgets.marks import Glyphs
 
 
-def run(options: Options) -> int:
+def run(options: Options, heard: Heard) -> int:
     """Called by the launcher when the terminal is known to be fit. Another context is another app in the same process."""
+    remember(heard.is_light)
     while True:
-        app = app_for(options)
+        app = app_for(options, heard)
         status = app.run(mouse=app.mouse_on) or 0
         if not app.next_context:
             return status
+        heard.early = ""
         options.context, options.screen, options.filter = app.next_context, "overview", ""
 
 
-def app_for(options: Options) -> OptyxApp:
-    Glyphs.ascii = not has_utf8()
+def app_for(options: Options, heard: Heard) -> OptyxApp:
+    Glyphs.ascii = not (has_utf8() and heard.draws_signs)
     session = session_for(options)
-    theme = options.theme or os.environ.get("OPTYX_THEME") or session.theme or DEFAULT
+    theme = options.theme or os.environ.get("OPTYX_THEME") or session.theme or (LIGHT if heard.is_light else DEFAULT)
     if theme not in NAMES:
         refuse(f"there is no theme {theme!r}; they are {', '.join(NAMES)}")
     try:
@@ -39,6 +42,7 @@ def app_for(options: Options) -> OptyxApp:
             readonly=options.readonly or session.readonly,
             guarded=session.guarded,
             why_not=session.why_not,
+            early_keys=heard.early,
         )
     except KeymapError as error:
         refuse(str(error))

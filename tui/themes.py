@@ -75,7 +75,7 @@ COLOURS: dict[str, Colours] = {
     ),
 }  # fmt: skip
 NAMES = (*COLOURS, "mono", "ansi")
-DEFAULT = "optyx-dark"
+DEFAULT, LIGHT = "optyx-dark", "optyx-light"
 
 
 ON_CURSOR = "^"

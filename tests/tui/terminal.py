@@ -33,8 +33,13 @@ class Terminal:
     """Runs from `with` on; the process is ended by its id at the end. `reads`: (moment, bytes), moments of `time.perf_counter`."""
 
     def __init__(
-        self, command: Sequence[str], size: tuple[int, int] = (120, 36), env: Mapping[str, str | None] | None = None
+        self,
+        command: Sequence[str],
+        size: tuple[int, int] = (120, 36),
+        env: Mapping[str, str | None] | None = None,
+        answers: Mapping[bytes, bytes] | None = None,
     ) -> None:
+        """`answers`: what a terminal says to what it is asked, by the question."""
         self.command, self.size = list(command), size
         given = {
             **os.environ,
@@ -48,6 +53,7 @@ class Terminal:
         self.env = {
             name: value for name, value in given.items() if value is not None and name not in ("COLUMNS", "LINES")
         }
+        self.answers = dict(answers or {})
         self.reads: list[tuple[float, bytes]] = []
         self.begun = 0.0
         self._stopped = threading.Event()
@@ -107,6 +113,8 @@ class Terminal:
                 except OSError:  # the program has ended and closed its side
                     return
                 self.reads.append((time.perf_counter(), data))
+                for question in [one for one in self.answers if one in data]:
+                    os.write(self.master, self.answers[question])
 
     @property
     def output(self) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.tui.fake_gateway import TOKEN, FakeGateway
 from tests.tui.terminal import LAUNCH, SEQUENCE, Terminal
+from tui.terminal import BACKGROUND, SIGNS
 
 COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 
@@ -75,6 +76,48 @@ def test_ascii_alone_where_a_terminal_has_nothing_else(gateway, tmp_path):
             terminal.press(bytes([key]))
         odd = {character for character in terminal.words if ord(character) > 126}
         assert not odd, odd
+
+
+LIGHT, DARK = b"\x1b]11;rgb:fbfb/f1f1/c7c7\x1b\\", b"\x1b]11;rgb:10/14/1a\x07"
+ASKED = BACKGROUND.encode()
+
+
+@pytest.mark.parametrize("said", ["light", "dark", "nothing"])
+def test_the_theme_follows_the_background(gateway, tmp_path, said):
+    answers = {"light": {ASKED: LIGHT}, "dark": {ASKED: DARK}, "nothing": {}}[said]
+    env = environment(gateway, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    with Terminal(LAUNCH, env=env, answers=answers) as terminal:
+        terminal.wait_for("acme")
+        has_light_back = b"48;2;251;251;248" in terminal.output
+        assert has_light_back == (said == "light")
+        assert "rgb:" not in terminal.words, "the answer is not echoed"
+    with Terminal(LAUNCH, env={**env, "OPTYX_THEME": "contrast"}, answers=answers) as terminal:
+        terminal.wait_for("acme")
+        assert b"48;2;251;251;248" not in terminal.output, "a theme that was chosen stays"
+    with Terminal(LAUNCH, env=env, answers=answers) as terminal:
+        terminal.wait_for("CONNECTING")
+        first = terminal.output
+        assert (b"48;2;16;20;26" in first.partition(b"CONNECTING")[0]) == (said != "light"), (
+            "no dark flash before a light screen"
+        )
+
+
+@pytest.mark.parametrize("wide", [0, 3])
+def test_signs_that_take_two_cells_are_not_drawn(gateway, tmp_path, wide):
+    column = b"\x1b[1;%dR" % (len(SIGNS) + 1 + wide)
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path), answers={b"\x1b[6n": column}) as terminal:
+        terminal.wait_for("acme")
+        terminal.wait_for_silence()
+        assert ("●" in terminal.words.replace(SIGNS, "")) == (not wide)
+
+
+def test_an_answer_that_comes_late_presses_no_keys_and_early_keys_are_not_lost(gateway, tmp_path):
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path), answers={ASKED: DARK + b"3"}) as terminal:
+        terminal.wait_for("NEW PROJECT?")
+        terminal.wait_for_silence()
+        count = len(terminal.reads)
+        terminal.send(LIGHT + b"?")
+        terminal.wait_for("Help: projects", after=count)
 
 
 def test_what_is_no_terminal_is_refused_in_one_line(tmp_path):
