@@ -50,6 +50,7 @@ COMMANDS = {
     "secrets": ("tui.commands.secrets", "secrets"),
     "logs": ("tui.commands.logs", "logs"),
     "audit": ("tui.commands.audit", "audit"),
+    "events": ("tui.commands.events", "events"),
     "version": ("tui.commands.about", "version"),
 }
 """Name to module and the Typer app in it, in the order of `optyx --help`."""
@@ -57,6 +58,7 @@ COMMANDS = {
 DEFAULTS = {
     "ctx": "list", "projects": "list", "keys": "list", "models": "list", "prices": "list", "tiers": "list", "providers": "list",
     "settings": "get", "limits": "list", "billing": "accounts", "users": "list", "tokens": "list", "logs": "list", "audit": "check",
+    "events": "tail",
 }  # fmt: skip
 """What a noun means when it stands alone."""
 

@@ -11,7 +11,8 @@ exactly there.
 
 from __future__ import annotations
 
-from typing import Literal
+import contextlib
+from typing import Any, Literal, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -40,49 +41,70 @@ class TailQuery(Wanted, kw_only=True, forbid_unknown_fields=True):
     sample: Literal["auto", "never"] = "auto"
 
 
+class Stream(Protocol):
+    """Where events go: the response, or what stands before it."""
+
+    async def write(self, data: bytes) -> None: ...
+
+
+class Begun(NamedTuple):
+    """A tail that may go on: its filter with ids for names, and from where; a `follower` when that is now."""
+
+    wanted: Filter
+    resolved: Filter
+    position: Position | None
+    follower: Follower | None
+
+
 async def tail(ask: Ask[Nothing, TailQuery]) -> web.StreamResponse:
     """Every call as it is recorded, on all workers and machines."""
-    wanted = read_filter(ask.query, ask.desk.clock())
     last_id = ask.request.headers.get("Last-Event-ID") or ask.query.after
     position = log_tail.read_position(last_id) if last_id else None
     if last_id and position is None:
         raise errors.BadRequest("Last-Event-ID is no id of this tail.", param="Last-Event-ID")
-    pool = ask.desk.pool
-    async with pool.acquire() as connection:
-        with log_search.told_plainly():
-            resolved = await log_filter.resolve(connection, wanted)
-    reader = ask.desk.tail
-    may_sample = ask.query.sample == "auto"
-    follower = None if position else await reader.follow(wanted, may_sample)
+    begun = await begin(ask, ask.query, position)
     response = EventSourceResponse(sep="\n", ping_interval=COMMENT_S, headers={"x-request-id": ask.request_id})
     await response.prepare(ask.request)
     async with response:
-        try:
+        with contextlib.suppress(ConnectionError):  # the client left
             await response.write(b"retry: 1000\n\n")
-            if position is not None:
-                position = await _catch_up(pool, response, resolved, position, None)
-                follower = await reader.follow(wanted, may_sample, position)
-                await _catch_up(pool, response, resolved, position, follower.start)
-            assert follower is not None  # one of the two has made it
-            await _stream(reader, follower, response)
-        except ConnectionError:
-            pass  # the client left
-        except errors.Refusal as refusal:
-            await response.write(b"event: error\ndata: %b\n\n" % errors.body(refusal))
-        finally:
-            if follower is not None:
-                reader.leave(follower)
+            await go_on(ask, begun, response)
     return response
 
 
-async def _catch_up(
-    pool: Pool, response: EventSourceResponse, wanted: Filter, position: Position, upto: Position | None
-) -> Position:
+async def begin(ask: Ask[Any, Any], query: TailQuery, position: Position | None) -> Begun:
+    """Raises a Refusal while there is still a status to give it."""
+    wanted = read_filter(query, ask.desk.clock())
+    async with ask.desk.pool.acquire() as connection:
+        with log_search.told_plainly():
+            resolved = await log_filter.resolve(connection, wanted)
+    follower = None if position else await ask.desk.tail.follow(wanted, query.sample == "auto")
+    return Begun(wanted, resolved, position, follower)
+
+
+async def go_on(ask: Ask[Any, Any], begun: Begun, out: Stream) -> None:
+    """Until the worker drains or the filter can't be evaluated any more. Raises ConnectionError when the client leaves."""
+    pool, reader, position, follower = ask.desk.pool, ask.desk.tail, begun.position, begun.follower
+    try:
+        if position is not None:
+            position = await _catch_up(pool, out, begun.resolved, position, None)
+            follower = await reader.follow(begun.wanted, ask.query.sample == "auto", position)
+            await _catch_up(pool, out, begun.resolved, position, follower.start)
+        assert follower is not None  # one of the two has made it
+        await _stream(reader, follower, out)
+    except errors.Refusal as refusal:
+        await out.write(b"event: error\ndata: %b\n\n" % errors.body(refusal))
+    finally:
+        if follower is not None:
+            reader.leave(follower)
+
+
+async def _catch_up(pool: Pool, out: Stream, wanted: Filter, position: Position, upto: Position | None) -> Position:
     """What was recorded since `position`, at most up to `upto`, page by page as fast as the client takes it. Returns where it ended."""
     while True:
         async with pool.acquire() as connection:
             if upto is None and position.xid > (here := await log_tail.horizon(connection)).next_xid:
-                await response.write(_restarted(position, here.xid))
+                await out.write(_restarted(position, here.xid))
                 return Position(here.xid, 0)
             try:
                 with log_search.told_plainly():
@@ -91,7 +113,7 @@ async def _catch_up(
             except asyncpg.PostgresError:
                 raise errors.Unavailable("The log can't be read now.", code="database_unavailable") from None
         if page.rows:
-            await response.write(b"".join([event_of(at, row).data for at, row in page.rows]))
+            await out.write(b"".join([event_of(at, row).data for at, row in page.rows]))
             position = page.rows[-1][0]
         if not page.is_full:
             return position
@@ -103,22 +125,22 @@ def _restarted(position: Position, xid: int) -> bytes:
     return b"event: gap\ndata: %b\n\n" % msgspec.json.encode(gap)
 
 
-async def _stream(reader: Tail, follower: Follower, response: EventSourceResponse) -> None:
-    await _beat(reader, follower, response)
+async def _stream(reader: Tail, follower: Follower, out: Stream) -> None:
+    await _beat(reader, follower, out)
     while not reader.ending.is_set():
         if not await wait(follower, HEARTBEAT_S):
-            await _beat(reader, follower, response)
+            await _beat(reader, follower, out)
         elif follower.problem is not None:
             raise follower.problem
         elif data := follower.take():
-            await response.write(data)
-    await response.write(follower.take() + b'event: end\ndata: {"reason":"draining"}\n\n')
+            await out.write(data)
+    await out.write(follower.take() + b'event: end\ndata: {"reason":"draining"}\n\n')
 
 
-async def _beat(reader: Tail, follower: Follower, response: EventSourceResponse) -> None:
+async def _beat(reader: Tail, follower: Follower, out: Stream) -> None:
     """Carries an id while nothing waits: all that matched before it has been given, so a quiet tail resumes from there. A follower that
     caught up by itself may be ahead of the reader."""
     at = None if reader.position is None else max(reader.position, follower.start)
     identity = b"id: %d.%d\n" % at if at is not None and follower.is_empty else b""
     beat = Beat(str(at) if at else "", follower.dropped, follower.one_in, reader.behind_s)
-    await response.write(b"%bevent: heartbeat\ndata: %b\n\n" % (identity, msgspec.json.encode(beat)))
+    await out.write(b"%bevent: heartbeat\ndata: %b\n\n" % (identity, msgspec.json.encode(beat)))

@@ -15,12 +15,14 @@ from gateway.admin import asked as a
 from gateway.admin import audit
 from gateway.admin import schema as s
 from gateway.admin.decode import refuse
-from gateway.admin.desk import Ask, Nothing, Reply
+from gateway.admin.desk import Ask, Desk, Nothing, Reply
 from gateway.admin.guard import require_role
 from gateway.admin.provider_state import effect, states
+from gateway.catalog import Catalog
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso
 from gateway.store import providers as store
+from gateway.store.pool import Connection
 
 _VARIABLE = re.compile(r"env:(?!OPTYX_|GATEWAY_)[A-Z][A-Z0-9_]*(KEY|TOKEN|SECRET)")
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # the database says when
@@ -28,12 +30,12 @@ P = TypeVar("P", bound=s.Provider)
 
 
 async def list_providers(ask: Ask[Nothing, Nothing]) -> s.Page[s.Provider]:
-    return s.Page(data=await _told(ask, await store.all_of(ask.db), s.Provider))
+    return s.Page(data=await told(ask.db, ask.desk, await store.all_of(ask.db), s.Provider))
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
     row = await provider_of(ask)
-    return Reply((await _told(ask, [row], s.Provider))[0], version=row.version)
+    return Reply((await told(ask.db, ask.desk, [row], s.Provider))[0], version=row.version)
 
 
 async def create(ask: Ask[a.NewProvider, Nothing]) -> s.SavedProvider:
@@ -223,20 +225,20 @@ def _credential(row: store.ProviderRow) -> str:
 
 async def _saved(ask: Ask[Any, Any], provider_id: str, audit_id: str | None) -> s.SavedProvider:
     (row,) = await store.all_of(ask.db, provider_id)
-    (saved,) = await _told(ask, [row], s.SavedProvider)
+    (saved,) = await told(ask.db, ask.desk, [row], s.SavedProvider)
     if not row.enabled and not saved.effect:
         saved.effect = effect(ask.desk.catalog, row.name, is_out=True)
     saved.audit_id = audit_id
     return saved
 
 
-async def _told(ask: Ask[Any, Any], rows: list[store.ProviderRow], kind: type[P]) -> list[P]:
-    found = await states(ask.db, ask.desk.catalog, rows)
-    return [kind(**_fields(ask, row), **found[row.id]) for row in rows]
+async def told(db: Connection, desk: Desk, rows: list[store.ProviderRow], kind: type[P]) -> list[P]:
+    found = await states(db, desk.catalog, rows)
+    return [kind(**_fields(desk.catalog, row), **found[row.id]) for row in rows]
 
 
-def _fields(ask: Ask[Any, Any], row: store.ProviderRow) -> dict[str, Any]:
-    known = ask.desk.catalog.providers.get(row.name)
+def _fields(catalog: Catalog, row: store.ProviderRow) -> dict[str, Any]:
+    known = catalog.providers.get(row.name)
     return {
         "id": row.id,
         "name": row.name,

@@ -25,6 +25,7 @@ from gateway.admin import asked as a
 from gateway.admin import (
     billing,
     books,
+    events,
     explain,
     following,
     gateway_settings,
@@ -212,6 +213,8 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/logs/count", handler=logs.count, role="viewer", query=logs.Wanted, answer=s.LogCount, summary="Count what matches"),
     Route(method="GET", path="/logs/tail", handler=following.tail, role="viewer", query=following.TailQuery, answer=None, db="none",
           summary="Follow the log: server-sent events"),
+    Route(method="GET", path="/events", handler=events.events, role="viewer", query=events.EventsQuery, answer=None, db="none",
+          summary="Follow the log, the audit and providers' health on one stream: server-sent events"),
     Route(method="GET", path="/logs/{request_id}", handler=logs.detail, role="viewer", query=logs.DetailQuery, answer=s.LogDetail,
           summary="One call, by either of its ids, with its bodies where they are captured"),
     Route(method="GET", path="/usage", handler=usage.report, role="viewer", query=usage.UsageQuery, answer=s.Usage,

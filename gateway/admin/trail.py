@@ -33,11 +33,11 @@ async def search(ask: Ask[Nothing, a.AuditQuery]) -> s.Page[s.AuditEntry]:
     wanted = _search(ask.query, ask.desk.clock())
     wanted.before_seq, wanted.limit = place[0] if place else None, ask.query.limit + 1
     listed = page(await store.search(ask.db, wanted), ask.query.limit, lambda row: (row.seq,))
-    return s.Page(data=[_told(row) for row in listed.data], next=listed.next)
+    return s.Page(data=[told(row) for row in listed.data], next=listed.next)
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> s.AuditEntry:
-    return _told(await _entry(ask))
+    return told(await _entry(ask))
 
 
 async def verify(ask: Ask[Nothing, Nothing]) -> s.Chain:
@@ -148,7 +148,7 @@ def _time(field: str, text: str | None, now: float) -> datetime | None:
         raise AssertionError from None
 
 
-def _told(row: store.EntryRow) -> s.AuditEntry:
+def told(row: store.EntryRow) -> s.AuditEntry:
     return s.AuditEntry(
         id=row.id,
         at=iso(row.created_at) or "",

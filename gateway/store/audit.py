@@ -13,6 +13,8 @@ LOCK_CHAIN = "SELECT pg_advisory_xact_lock($1)"
 
 CHAIN_HEAD = "SELECT seq, hash, clock_timestamp() FROM audit_log ORDER BY seq DESC LIMIT 1"
 
+LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM audit_log"
+
 CLOCK = "SELECT clock_timestamp()"
 
 APPEND_ENTRY = """
@@ -120,6 +122,11 @@ async def search(connection: Connection, asked: Search) -> list[EntryRow]:
 async def by_id(connection: Connection, entry_id: str) -> EntryRow | None:
     row = await connection.fetchrow(ENTRY_BY_ID, entry_id)
     return None if row is None else EntryRow(*row)
+
+
+async def last_seq(connection: Connection) -> int:
+    """Of the newest entry; 0 before the first."""
+    return int(await connection.fetchval(LAST_SEQ))
 
 
 async def chain_after(connection: Connection, seq: int, limit: int) -> list[EntryRow]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 from tests.cli.line import optyx
 
 
@@ -49,3 +52,18 @@ def test_the_trail_s_tail_shows_what_comes(fake):
     ran = optyx("audit", "tail", "--every", "0.2", "--for", "1s")
     changing.join()
     assert "late" in ran.out
+
+
+async def test_events_tail_shows_changes_as_they_are_made(live, gateway):
+    running = asyncio.create_task(
+        live("events", "tail", "--topics", "audit", "--max", "1", "--for", "20s", "-o", "ndjson")
+    )
+    while not running.done():  # the stream is open some time after the command began
+        await gateway.admin("PATCH", "/projects/default", {"name": "Renamed"})
+        await asyncio.sleep(0.1)
+    ran = await running
+    assert ran.status == 0, ran.err
+    (told,) = [json.loads(line) for line in ran.lines]
+    assert (told["event"], told["data"]["action"]) == ("audit", "project.update")
+    assert (await live("events", "tail", "--topics", "news")).status == 7
+    assert (await live("events", "tail", "--topics", "provider", "--max", "1")).lines[0].startswith("provider ")

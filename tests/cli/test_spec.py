@@ -31,7 +31,7 @@ keys:list,get,create,rotate,disable,enable,revoke,update,test,whois models:list,
 settings:get,set,edit,diff,preview,history,restore limits:list,set,override,overrides,hits tiers:list,get,set
 providers:list,get,test,enable,disable,drain logs:tail,list,get,export,count,replay,capture audit:list,tail,get,verify,export
 config:get,set,unset,path,explain,validate,schema usage users:list tokens:list,create prices:list,add billing:accounts,statement
-demo up serve seed migrate:up,status,down
+demo up serve seed migrate:up,status,down events:tail
 """
 
 
