@@ -157,8 +157,10 @@ class Connection(asyncio.BufferedProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields_size += len(name) + len(value)
         read = READ.get(name.lower())
-        if read is not None and self.reply is not None and not self._is_spoilt:
-            self.reply.headers[read] = value.decode("latin-1")
+        if read is not None:
+            reply = self.reply
+            if reply is not None and not self._is_spoilt:
+                reply.headers[read] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         reply = self.reply
@@ -248,8 +250,9 @@ class Connection(asyncio.BufferedProtocol):
         self.reply = None
         self.origin.busy -= 1
         reply.connection = None
-        if self._keeps and self.is_open and not self._is_spoilt and reply.status >= 200:
-            self.resume_reading()
+        if self._keeps and self.is_open and not self._is_spoilt:
+            if self.is_paused:
+                self.resume_reading()
             self.rested_at = time.monotonic()
             self.origin.idle.append(self)
         else:

@@ -20,6 +20,8 @@ from gateway.providers.provider import Answer, Ask, Failure, UpstreamRequest
 
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 
+JSON_ASKED = [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
+
 GENERATED = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
 """The members of a delta that cost tokens."""
 
@@ -101,9 +103,7 @@ class OpenAI:
                 # api.openai.com's newer models refuse `max_tokens`; most compatible servers know only that name
                 name = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
                 changed[name] = str(ask.max_tokens_cap).encode()
-        headers = [("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
-        if credential:
-            headers.append(("Authorization", f"Bearer {credential}"))
+        headers = [*JSON_ASKED, ("Authorization", f"Bearer {credential}")] if credential else JSON_ASKED
         body = encode_fields({**fields, **changed}) if changed else ask.body
         return UpstreamRequest(PATHS[ask.endpoint], headers, body)
 
