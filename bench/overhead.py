@@ -1,7 +1,7 @@
 """What a call costs: CPU-µs of the whole process tree, req/s and added latency, for whole answers and streams, against going direct.
 
-`python -m bench.overhead [--seconds 4] [--rounds 3] [--tls] [--mock-port P --other NAME=URL,PID[,KEY[,MODEL]]] …` prints a table and writes
-bench/results/<date>-overhead.json with every raw round. Runs are interleaved (direct, Optyx, others, direct, …) and medians are shown.
+`python -m bench.overhead [--seconds 4] [--rounds 3] [--tls] [--asyncio] [--mock-port P --other NAME=URL,PID[,KEY[,MODEL]]] …` prints a table and
+writes bench/results/<date>-overhead.json with every raw round. Runs are interleaved (direct, Optyx, others, direct, …) and medians are shown.
 Another gateway must be running already, with the mock upstream (`--mock-port`) behind it: then it is measured in the same rounds, pinned
 to the same core.
 """
@@ -141,6 +141,12 @@ def tls(stack: contextlib.ExitStack) -> Subject:
     return Subject("optyx, TLS", gateway.url, gateway.pid, gateway.key)
 
 
+def on_asyncio(stack: contextlib.ExitStack, mock: str) -> Subject:
+    """A second gateway, where uvloop is not installed."""
+    gateway = stack.enter_context(rig.running(mock, without="uvloop"))
+    return Subject("on asyncio", gateway.url, gateway.pid, gateway.key)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="CPU, throughput and latency per call, against direct and other gateways."
@@ -149,6 +155,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--other", type=other, action="append", default=[])
     parser.add_argument("--tls", action="store_true", help="also with a provider that speaks TLS")
+    parser.add_argument("--asyncio", action="store_true", help="also on asyncio's own event loop, without uvloop")
     parser.add_argument(
         "--mock-port", type=int, default=0, help="where the mock upstream listens, for gateways that are told before"
     )
@@ -162,6 +169,7 @@ def main() -> None:
             Subject("direct", mock, None, "none"),
             Subject("optyx", gateway.url, gateway.pid, gateway.key),
             *([tls(stack)] if given.tls else []),
+            *([on_asyncio(stack, mock)] if given.asyncio else []),
             *given.other,
         ]
         for each in given.other:

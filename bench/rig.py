@@ -25,6 +25,7 @@ import asyncpg
 from bench import processes
 from gateway import keyring
 from gateway.embedded import EmbeddedPostgres
+from tests.books.processes import path_without
 
 MODEL = "gpt-6-luna"
 SHAPED = ["paced-20", "paced-200", "chunks-20", "chunks-200", "hold-20"]
@@ -81,9 +82,10 @@ def running(
     rules: bool = True,
     pin: bool = True,
     trusted: Path | None = None,
+    without: str | None = None,
 ) -> Iterator[Rig]:
     """A seeded gateway on a free port. `rules`: rates, a budget and an allow-list on the measured key's project; `trusted`: the
-    certificate of the mock."""
+    certificate of the mock; `without`: a module that can't be imported there, as if it were not installed."""
     home = Path(tempfile.mkdtemp(prefix="optyx-bench-"))
     os.chmod(home, 0o755)
     postgres = EmbeddedPostgres(home / "postgres", tcp=True)
@@ -99,6 +101,7 @@ def running(
         "GATEWAY_WORKERS": str(workers),
         "LOG_LEVEL": "warning",
         **({"SSL_CERT_FILE": str(trusted)} if trusted else {}),
+        **({"PYTHONPATH": path_without(home, without)} if without else {}),
     }
     optyx = [sys.executable, "-m", "tui.cli"]
     process = None

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
@@ -35,7 +35,6 @@ from gateway.limits.idempotency import PostgresIdempotency
 from gateway.limits.pools import CoordinatorAway
 from gateway.limits.postgres import CHANNEL as SHARES_CHANNEL
 from gateway.limits.postgres import PostgresCoordinator
-from gateway.limits.redis import RedisCoordinator
 from gateway.limits.shares import Shares
 from gateway.logbook import Logbook
 from gateway.metrics import Metrics
@@ -54,6 +53,9 @@ from gateway.store.providers import CIRCUITS
 from gateway.store.writer import PostgresWriter
 from gateway.upstream import Upstream
 from gateway.version import VERSION
+
+if TYPE_CHECKING:
+    from gateway.limits.redis import RedisCoordinator
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +162,7 @@ class Worker:
             self._start("tail", self.tail.run())
             self._start("housekeeping", upkeep.keep_house(pool, self.refresh, is_kept))
             self._start("books", upkeep.check_books(pool, self.metrics, self.id))
-            if isinstance(self.rates, RedisCoordinator):
+            if not isinstance(self.rates, PostgresCoordinator):
                 self._start("wanted", _return_wanted(self.rates, shares))
             lives.push_async_callback(self._stop_tasks)
             async with self._listening() as sites:
@@ -180,11 +182,13 @@ class Worker:
 
     def _share_limits(self, lives: contextlib.AsyncExitStack) -> Shares:
         self.money = PostgresCoordinator(self.url, self.id)
-        self.rates = (
-            RedisCoordinator(self.config.redis_url, self.id)
-            if self.config.redis_url
-            else PostgresCoordinator(self.url, self.id)
-        )
+        self.rates: PostgresCoordinator | RedisCoordinator
+        if self.config.redis_url:
+            from gateway.limits.redis import RedisCoordinator  # 22 MB of client library, for those who have a Redis
+
+            self.rates = RedisCoordinator(self.config.redis_url, self.id)
+        else:
+            self.rates = PostgresCoordinator(self.url, self.id)
         for coordinator in (self.money, self.rates):
             lives.push_async_callback(coordinator.close)
         shares = self.shares = Shares(self.money, self.rates, self.metrics, lambda: self.refresh.catalog.settings)

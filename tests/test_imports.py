@@ -114,6 +114,10 @@ def test_the_command_line_starts_without_what_it_does_not_need(module):
     )
 
 
+def test_a_worker_loads_the_client_of_redis_for_those_who_have_one():
+    assert below(loaded_by("gateway.app"), "redis") == set(), "22 MB a worker"
+
+
 def test_the_dashboard_paints_its_first_frame_before_it_imports_anything():
     ours = {
         "errno",

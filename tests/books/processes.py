@@ -32,6 +32,15 @@ async def seeded(connection: asyncpg.Connection) -> str:
     return minted.text
 
 
+def path_without(folder: Path, module: str) -> str:
+    """A PYTHONPATH on which this module can't be imported, as if it were not installed. Whoever tries leaves a file MODULE.missed."""
+    shadow = folder / "shadow"
+    shadow.mkdir()
+    missed = shadow / f"{module}.missed"
+    (shadow / f"{module}.py").write_text(f"open({str(missed)!r}, 'w').close()\nraise ImportError({module!r})\n")
+    return os.pathsep.join((str(shadow), str(ROOT)))
+
+
 def children(pid: int) -> list[int]:
     return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
 

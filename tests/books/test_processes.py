@@ -13,7 +13,7 @@ import pytest
 from gateway import migrate
 from gateway.secret import Secret
 from tests.books.ledger import books
-from tests.books.processes import Fleet, environment, is_alive, is_ready, seeded
+from tests.books.processes import Fleet, environment, is_alive, is_ready, path_without, seeded
 from tests.books.storm import Clients, Ledger, judge
 from tests.conftest import eventually, free_port
 from tests.upstream import piece, usage_piece
@@ -103,6 +103,20 @@ async def test_a_dead_worker_is_replaced_and_its_journal_adopted(make_fleet, key
     assert found["provider"] == "openai"
     await books(connection)
     assert await fleet.stop() == 0
+
+
+async def test_it_runs_without_uvloop(make_fleet, key, connection, session, upstream, tmp_path):
+    """The faster event loop is taken where it is installed, and asyncio's own otherwise."""
+    fleet = make_fleet(PYTHONPATH=path_without(tmp_path, "uvloop"))
+    await fleet.start(1)
+    assert (tmp_path / "shadow" / "uvloop.missed").exists()
+    for stream in (False, True):
+        response = await post(session, fleet.url, key, f"plain-{stream}", stream)
+        assert (response.status, await response.read() != b"") == (200, True)
+    assert await fleet.stop() == 0
+    found = await connection.fetch("SELECT end_reason FROM request_logs WHERE request_id LIKE 'plain-%'")
+    assert [row["end_reason"] for row in found] == ["complete", "complete"]
+    await books(connection)
 
 
 async def test_sigterm_lets_streams_finish_until_the_deadline(make_fleet, key, connection, session, upstream):
