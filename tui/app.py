@@ -58,6 +58,7 @@ class OptyxApp(Places):
         start: Location | None = None,
         theme: str = DEFAULT,
         readonly: bool = False,
+        context_readonly: bool = False,
         guarded: bool = False,
         why_not: str = "",
         early_keys: str = "",
@@ -74,6 +75,8 @@ class OptyxApp(Places):
         self.keymap_table = read_keymap()
         self.context, self.url, self.guarded, self.why_not = context, url, guarded, why_not
         self.readonly = readonly
+        self.context_readonly = context_readonly
+        """The context itself is marked so: no session lifts that."""
         self.link = Link(connect or _no_client, self.post_message, "connecting" if connect else "no_credentials")
         self.history = History(start or Location("overview" if connect else "connect"))
         self.mouse_on = not (os.environ.get("SSH_TTY") or os.environ.get("TMUX"))

@@ -142,6 +142,9 @@ def _theme(app: OptyxApp, words: list[str]) -> None:
 
 
 def _readonly(app: OptyxApp, words: list[str]) -> None:
+    if app.context_readonly and words[:1] == ["off"]:
+        app.say(f"The context {app.context} is read-only: optyx ctx edit {app.context} --no-readonly.", "warning")
+        return
     app.readonly = words[:1] != ["off"]
     app.say("Nothing can be changed now." if app.readonly else "Changes are possible again.")
     app.redraw_chrome()

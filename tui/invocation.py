@@ -33,6 +33,7 @@ class Invocation:
         self._wire: Wire | None = None
         self._plain: Wire | None = None
         self._told_context = False
+        self._is_confirmed = False
 
     # Where to
 
@@ -171,6 +172,8 @@ class Invocation:
         self.tell_context()
         if self.flags.dry_run:
             self.dry(method, path, body)
+        if self.place.guarded and not self._is_confirmed:
+            self.confirm(f"this changes something through the guarded context {self.place.context}")
         sent: dict[str, str | bytes] = {"x-optyx-via": "cli", **(headers or {})}
         if self.flags.reason:
             sent["x-optyx-reason"] = self.flags.reason.encode()
@@ -223,6 +226,7 @@ class Invocation:
                 f"the context {guard} is guarded: this needs a terminal and someone at it", code="guarded_context"
             )
         if self.flags.yes and (not wanted or self.flags.confirm == wanted):
+            self._is_confirmed = True
             return
         if not self.may_ask:
             flags = "--yes" + (f" --confirm {wanted}" if wanted else "")
@@ -236,6 +240,7 @@ class Invocation:
         answer = sys.stdin.readline().strip()
         if (answer != wanted) if wanted else (answer.lower() not in ("y", "yes")):
             raise Fault("nothing was changed", exit=faults.FAILED, code="declined")
+        self._is_confirmed = True
 
     def done(self, text: str, undo: str = "") -> None:
         note(text, self.flags)

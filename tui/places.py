@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tui.pulse import Pulse
     from tui.screens.view import View
 
+MOUNTS_S = 0.005
+"""Between looks whether a new view is there: on a busy machine a refresh can come before it."""
 VIEWS = {
     "overview": "tui.screens.overview:Overview",
     "logs": "tui.screens.logs:Logs",
@@ -82,6 +84,11 @@ class Places(App[int]):
         self.redraw_chrome()
 
     def _arrive(self, view: View, place: Location) -> None:
+        if view is not self.view:
+            return  # the user has gone on
+        if not view.is_mounted:
+            self.set_timer(MOUNTS_S, lambda: self._arrive(view, place))
+            return
         self.is_moving = False
         view.visit(place)
 
@@ -131,6 +138,13 @@ class Places(App[int]):
     def action_last(self) -> None:
         if self.history.last() is not None:
             self.show_place()
+
+    def action_focus_next(self) -> None:
+        """Textual's screens take tab for themselves, below the app's own keys."""
+        self.action_next_panel(1)
+
+    def action_focus_previous(self) -> None:
+        self.action_next_panel(-1)
 
     def action_next_panel(self, step: int) -> None:
         if self.view is None or self.view.next_panel(step):

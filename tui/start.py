@@ -40,6 +40,7 @@ def app_for(options: Options, heard: Heard) -> OptyxApp:
             start=Location(options.screen, filter=options.filter) if session.connect else None,
             theme=theme,
             readonly=options.readonly or session.readonly,
+            context_readonly=session.readonly,
             guarded=session.guarded,
             why_not=session.why_not,
             early_keys=heard.early,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tui.app import OptyxApp
 
 Input = events.Key | events.Paste
+CLIMBS_OF_ENTER = 3
+"""A field makes a message of it, and its prompt another: each begins its own way up."""
 STEP_S, LONGEST_WAIT_S = 0.005, 2.0
 """What was asked may have ended with a dialog that takes its pending callbacks with it."""
 
@@ -32,24 +34,37 @@ class TypeAhead:
         self._is_busy = False
 
     async def take(self, event: Input) -> None:
-        if not self._is_busy:
+        if not self._is_busy and not self._app.is_moving:
             await self._start(event)
             return
-        if not self._held:
-            turn = self._turn
-            self._app.set_timer(LONGEST_WAIT_S, lambda: self._next(turn))
         self._held.append(event)
+        if not self._is_busy:
+            self._is_busy = True
+            self._turn += 1
+            self._when_there(self._turn)
+        if len(self._held) == 1:
+            self._release_later()
+
+    def _release_later(self) -> None:
+        turn = self._turn
+        self._app.set_timer(LONGEST_WAIT_S, lambda: self._next(turn))
 
     async def _start(self, event: Input) -> None:
         app, self._is_busy = self._app, True
         self._turn += 1
         turn = self._turn
         target = app.focused or app.screen
+        climbs_left = CLIMBS_OF_ENTER if isinstance(event, events.Key) and event.key == "enter" else 1
 
         def climb(node: DOMNode) -> None:
             """After the event, which goes up from parent to parent and at last to the app's bindings."""
+            nonlocal climbs_left
             if node.parent is not None:
                 follow(node.parent)
+                return
+            climbs_left -= 1
+            if climbs_left:
+                follow(target)
             else:
                 self._when_there(turn)
 
@@ -74,5 +89,4 @@ class TypeAhead:
         if self._held:
             await self._start(self._held.popleft())
             if self._held:
-                turn = self._turn
-                self._app.set_timer(LONGEST_WAIT_S, lambda: self._next(turn))
+                self._release_later()

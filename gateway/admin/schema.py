@@ -429,6 +429,9 @@ class SettingsVersion(Record):
     at: str = ""
     by: str = ""
     summary: str = ""
+    """What it changed, in a line."""
+    values: dict[str, Any] = {}
+    """All that it says, as in the settings themselves."""
 
 
 class Changed(Record):

@@ -175,17 +175,29 @@ def _diff(before: s.Settings, after: s.Settings) -> dict[str, tuple[Any, Any]]:
 
 
 def _version(row: store.VersionRow, older: store.VersionRow | None) -> s.SettingsVersion:
-    changes = _diff(_revived(older.settings) if older else s.Settings(), _revived(row.settings))
-    parts = []
-    for name, (was, now) in changes.items():
-        plain = not isinstance(was, list | dict) and not isinstance(now, list | dict)
-        parts.append(f"{name} {_shown(was)} → {_shown(now)}" if plain else name)
+    kept = _revived(row.settings)
+    changes = _diff(_revived(older.settings) if older else s.Settings(), kept)
     return s.SettingsVersion(
-        version=row.version, at=iso(row.updated_at) or "", by=row.updated_by or "", summary=", ".join(parts)
+        version=row.version,
+        at=iso(row.updated_at) or "",
+        by=row.updated_by or "",
+        summary=", ".join(_change_of(name, was, now) for name, (was, now) in changes.items()),
+        values=_content(kept),
     )
 
 
+def _change_of(name: str, was: Any, now: Any) -> str:
+    if isinstance(was, dict) or isinstance(now, dict):
+        return name
+    if isinstance(was, list) and isinstance(now, list):
+        moved = [*(f"+ {one}" for one in now if one not in was), *(f"- {one}" for one in was if one not in now)]
+        return f"{name} {' '.join(moved)}"
+    return f"{name} {_shown(was)} → {_shown(now)}"
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(value) or "nothing"
     return {None: "default", True: "on", False: "off"}.get(value, str(value))
 
 

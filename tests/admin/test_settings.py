@@ -26,7 +26,9 @@ async def test_a_change_is_in_force_and_kept_as_a_version(gateway):
     assert (await gateway.chat(model="google/gemini-4-argon")).status == 200
     history = (await gateway.admin("GET", f"{SETTINGS}/history")).json["data"]
     assert [one["version"] for one in history] == [2, 1]
-    assert history[0]["summary"] == "allowed_models, failover on → off"
+    assert history[0]["summary"] == "allowed_models default → gemini-*, failover on → off"
+    assert history[0]["values"]["allowed_models"] == ["gemini-*"]
+    assert history[1]["values"]["failover"] is True
 
     restored = await gateway.admin("POST", f"{SETTINGS}:restore", {"version": 1})
     assert restored.json["version"] == 3

@@ -134,6 +134,10 @@ def test_a_guarded_context_wants_its_name(prod):
     optyx("ctx", "edit", "prod", "--guarded")
     assert optyx("keys", "disable", "ci-deploy", "-p", "acme", "--yes").status == 2
     assert optyx("keys", "disable", "ci-deploy", "-p", "acme", "--yes", "--confirm", "prod").status == 0
+    made = optyx("keys", "create", "-p", "acme", "--name", "ci")
+    assert (made.status, made.out) == (2, ""), "what needs no question elsewhere needs one here"
+    assert "add --yes --confirm prod" in made.err
+    assert optyx("keys", "create", "-p", "acme", "--name", "ci", "--yes", "--confirm", "prod").status == 0
 
 
 def test_login_tries_the_token_and_keeps_it_apart(fake, monkeypatch, config):

@@ -166,7 +166,8 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", f"{P}/projects/([^/]+)/settings:preview", preview),
     ("POST", f"{P}/projects/([^/]+)/settings:restore", lambda h, p: {"audit_id": h.fake.record("settings.restore", "project", p, {}, h.body)}),
     ("GET", f"{P}/projects/([^/]+)/settings/history", lambda h, p: {"data": [
-        s.SettingsVersion(version=41, at=seeded.ago(hours=2), by="lena", summary="allowed_models + gemini-4-argon"),
+        s.SettingsVersion(version=41, at=seeded.ago(hours=2), by="lena", summary="allowed_models + gemini-4-argon",
+                          values={"allowed_models": ["gemini-4-argon"], "failover": True}),
         s.SettingsVersion(version=40, at=seeded.ago(days=3), by="omar", summary="default_tier fast → smart"),
     ]}),
     ("GET", f"{P}/keys/whois/([^/]+)", lambda h, p: next(k for ks in h.fake.keys.values() for k in ks if k.public_id == p)),

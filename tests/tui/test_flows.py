@@ -413,10 +413,9 @@ async def test_keys_that_come_in_one_piece_go_where_they_were_meant_to(gateway):
         arrive_together(app, "/rese\r")
         await until(lambda: app.history.here.filter == "rese", pilot)
         assert app.history.here.screen == "projects", "r, s and e are keys of the list"
-        arrive_together(app, ":keys acme\r")
-        await until(lambda: app.history.here == Location("keys", project="acme"), pilot)
-        arrive_together(app, "nsecond")
+        arrive_together(app, ":keys acme\rnsecond")
         await until(lambda: "second" in screen_text(app), pilot)
+        assert app.history.here == Location("keys", project="acme")
         await pilot.press("escape")
         arrive_together(app, "3nthird")
         await until(lambda: "New project" in screen_text(app) and "third" in screen_text(app), pilot)
@@ -446,3 +445,53 @@ async def test_a_new_keys_dialog_says_itself_what_went_wrong_and_offers_its_own_
         await typed(pilot, "why")
         await pilot.press("ctrl+r")
         await until(lambda: app.view.runs and app.view.runs[0].done, pilot)
+
+
+async def test_a_model_that_is_picked_while_all_are_allowed_is_the_only_one_then(gateway):
+    gateway.settings.allowed_models = None
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        form = app.view.form
+        name = next(item.name for item in form.items if item.kind == "check" and not item.hidden)
+        form.go_to(name)
+        await pilot.press("space")
+        await until(lambda: form.value("mode") == "only listed", pilot)
+        assert app.view.changes() == {"allowed_models": [name.removeprefix("model:")]}
+
+
+async def test_an_old_version_says_what_it_would_bring_back(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        await pilot.press("R", "enter")
+        await until(lambda: isinstance(app.screen, Confirm), pilot)
+        assert "allowed_models: " in screen_text(app)
+        assert "→ gemini-4-argon" in screen_text(app)
+        await pilot.press("escape")
+
+
+async def test_in_a_protected_context_settings_are_saved_by_the_projects_name(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme"), guarded=True) as (app, pilot):
+        app.view.form.set_value("failover", "off")
+        await pilot.press("ctrl+s")
+        await until(lambda: "The context prod is protected." in screen_text(app), pilot)
+        await pilot.press("enter")
+        assert not asked(gateway, "PATCH", "/settings")
+        await typed(pilot, "acme")
+        await pilot.press("enter")
+        await said(app, pilot, "Saved the settings of acme.")
+
+
+async def test_in_little_room_the_form_and_its_review_take_turns(gateway):
+    async with stage(gateway, SMALL, Location("settings", project="acme")) as (app, pilot):
+        await until(lambda: "Review before saving" not in screen_text(app), pilot)
+        await pilot.press("tab")
+        await until(lambda: "EFFECTIVE VALUES" in screen_text(app), pilot)
+        assert "Settings of acme" not in screen_text(app)
+        await pilot.press("escape")
+        await until(lambda: "Settings of acme" in screen_text(app), pilot)
+        assert app.history.here.screen == "settings"
+
+
+async def test_a_read_only_context_is_not_lifted_by_a_command(gateway):
+    async with stage(gateway, WIDE, KEYS, readonly=True, context_readonly=True) as (app, pilot):
+        arrive_together(app, ":readonly off\r")
+        await said(app, pilot, "The context prod is read-only")
+        assert not app.may_write

@@ -160,9 +160,19 @@ def restore(version: Annotated[int, typer.Argument(help="Of the history.")]) -> 
     """Take an old version as a new one."""
     run = current()
     project = run.needed_project()
-    run.confirm(f"{project}: the settings of version {version} become the current ones")
+    run.confirm(f"{project}: the settings of version {version} become the current ones{_moves(run, project, version)}")
     run.change("POST", f"/projects/{project}/settings:restore", {"version": version})
     run.done(f"Version {version} is restored, as a new version.", "optyx undo")
+
+
+def _moves(run: Invocation, project: str, version: int) -> str:
+    """What differs from today, in the form `; failover: yes becomes no`."""
+    kept = next((one for one in run.every(_path(project, "history")) if one["version"] == version), None)
+    now = run.get(_path(project))
+    moved = [] if kept is None else [name for name in NAMES if kept["values"].get(name) != now.get(name)]
+    return "".join(
+        f"; {name}: {words(now.get(name))} becomes {words(kept['values'].get(name))}" for name in moved if kept
+    )
 
 
 @settings.command("gateway")

@@ -21,10 +21,10 @@ from tui.location import Location
 from tui.screens.conflict import Conflict
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
-from tui.widgets.dialogs import Menu
+from tui.widgets.dialogs import Menu, TypeName
 from tui.widgets.editor import EditorPanel, Item
-from tui.widgets.line import Line, wrapped
-from tui.widgets.panel import TextPanel
+from tui.widgets.line import Line, fit, wrapped
+from tui.widgets.panel import Panel, TextPanel
 from tui.wire import GatewayError
 
 Loaded = tuple[ProjectSettings, str, list[Model], list[Tier], list[SettingsVersion]]
@@ -46,6 +46,9 @@ class Settings(View):
     Settings.compact #columns { layout: vertical; }
     Settings.compact #form { width: 100%; height: 1fr; }
     Settings.compact #review { width: 100%; height: 7; }
+    Settings.low #review { display: none; }
+    Settings.low.reviewing #review { display: block; height: 1fr; }
+    Settings.low.reviewing #form { display: none; }
     """
 
     def __init__(self) -> None:
@@ -71,6 +74,7 @@ class Settings(View):
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width < 100, "compact")
+        self.set_class(self.app.size.width < 100 and self.app.size.height < 30, "low")
 
     def visit(self, place: Location) -> None:
         if place.project != self.project:
@@ -197,8 +201,20 @@ class Settings(View):
         if self.resting is not None:
             self.resting.stop()
         self.resting = self.set_timer(PREVIEW_AFTER_S, self._ask_preview)
+        self._list_what_is_picked()
         self._mark_mistakes()
         self._draw()
+
+    def _list_what_is_picked(self) -> None:
+        """A model picked while all are allowed means: only this."""
+        item = self.form.current
+        if (
+            item is not None
+            and item.value
+            and item.name.startswith(("model:", "patterns"))
+            and self.form.value("mode") == "all"
+        ):
+            next(one for one in self.form.items if one.name == "mode").value = "only listed"
 
     def _mark_mistakes(self) -> None:
         mistakes = {}
@@ -261,10 +277,11 @@ class Settings(View):
             *self._impact(changes, width),
         ]
         lines += [[], [("EFFECTIVE VALUES", "head")]]
-        for name in ("default_tier", "failover", "capture", "timezone"):
+        for name in ("default_tier", "allowed_models", "failover", "capture", "timezone"):
             value = before.get(name)
             origin = "gateway default" if value is None else "project"
-            lines.append([(f"{name:16}", "dim"), (f"{_word(value):20}", ""), (origin, "dim")])
+            shown = "every model" if name == "allowed_models" and value is None else _word(value)
+            lines.append([(f"{name:16}", "dim"), (fit(shown, max(20, width - 33)) + " ", ""), (origin, "dim")])
         lines += [[], [("HISTORY", "head"), ("   R restores a version", "dim")]]
         for one in self.versions[:6]:
             lines.append(
@@ -310,7 +327,17 @@ class Settings(View):
         if refused:
             effect.append(f"{refused:,} calls of the last 24 h would have been refused.")
         version = self.base.version + 1 if self.base else 1
-        self.optyx.confirm(f"Save v{version} of {self.project}?", effect, "save", lambda: self._send(changes))
+        question = f"Save v{version} of {self.project}?"
+        if not self.optyx.guarded:
+            self.optyx.confirm(question, effect, "save", lambda: self._send(changes))
+            return
+
+        def typed(yes: bool | None) -> None:
+            if yes:
+                self._send(changes)
+
+        effect.append(f"The context {self.optyx.context} is protected.")
+        self.app.push_screen(TypeName(question, effect, self.project, "save", "Please confirm"), typed)
 
     def _send(self, changes: dict[str, Any]) -> None:
         self.saving = changes
@@ -363,9 +390,16 @@ class Settings(View):
             if index is None:
                 return
             version, project = self.versions[index].version, self.project
+            before, kept = msgspec.to_builtins(self.base), self.versions[index].values
+            moved = [name for name in FIELDS if not _same(before.get(name), kept.get(name))]
             self.optyx.confirm(
                 f"Restore v{version} of {project}?",
-                ["It becomes a new version; the present one stays in the history."],
+                [
+                    *(f"{name}: {_word(before.get(name))} → {_word(kept.get(name))}" for name in moved),
+                    "It becomes a new version; the present one stays in the history."
+                    if moved
+                    else "It says the same as today.",
+                ],
                 "restore",
                 lambda: self.change("saved", lambda client: client.restore_settings(project, version)),
             )
@@ -394,7 +428,17 @@ class Settings(View):
         self.form.originals = {**{item.name: item.value for item in self.form.items}, **originals}
         self.on_editor_panel_edited()
 
+    def next_panel(self, step: int) -> bool:
+        """Where there is no room for both, the form and its review take turns."""
+        if not self.has_class("low"):
+            return False
+        self.set_class(not self.has_class("reviewing"), "reviewing")
+        self.query_one("#review" if self.has_class("reviewing") else "#form", Panel).focus()
+        return True
+
     def back(self) -> bool:
+        if self.has_class("low") and self.has_class("reviewing"):
+            return self.next_panel(1)
         if not self.has_unsaved():
             return False
 
@@ -422,7 +466,7 @@ class Settings(View):
         refused = f" · refuses {self.preview.refused:,} calls" if self.preview and self.preview.refused else ""
         return [
             (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{refused}", "warn" if refused else ""),
-            ("   ↑↓ field  ←→ choose  space switch  / finds a model", "dim"),
+            ("   ↑↓ field  ←→ choose  / finds a model  tab review" if self.has_class("low") else _HINT, "dim"),
         ]
 
     def copies(self) -> list[tuple[str, str]]:
@@ -434,6 +478,9 @@ class Settings(View):
             ("CLI, this change", f"optyx settings set -p {self.project} {sets}" if sets else ""),
             ("JSON", as_json(self.base) if self.base else ""),
         ]
+
+
+_HINT = "   ↑↓ field  ←→ choose  space switch  / finds a model"
 
 
 def _targets(text: str) -> list[dict[str, str]]:

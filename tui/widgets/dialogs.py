@@ -119,14 +119,17 @@ class TypeName(Dialog):
 
     KEYS = (("enter", "confirm, once it is typed"), ("esc", "cancel"))
 
-    def __init__(self, question: str, effect: Sequence[str], name: str, verb: str) -> None:
+    def __init__(
+        self, question: str, effect: Sequence[str], name: str, verb: str, title: str = "This can't be undone"
+    ) -> None:
         super().__init__()
+        self.dialog_title = title
         self.question, self.effect, self.object_name, self.verb = question, effect, name, verb
         self.typed = ""
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield DialogPanel("This can't be undone", [])
+            yield DialogPanel(self.dialog_title, [])
 
     def on_mount(self) -> None:
         super().on_mount()
