@@ -104,21 +104,20 @@ class Journal:
         buffer += b"\n"
         kind = type(record)
         if kind is Final:
-            segment = self._write_somehow(buffer)
+            try:
+                segment = self._write(buffer)
+            except OSError as error:
+                segment = self._write_somehow(buffer, error)
+            self._closed(record.call_id, segment)
         else:
             if not self._has_reserve and kind is Intent:
                 self._make_reserve()
             segment = self._write(buffer)
+            if kind is Intent:
+                self._began_in[record.call_id] = segment
+                segment.open_calls += 1
         if self._sync:
             self._unsynced.add(segment)
-        if kind is Intent:
-            self._began_in[record.call_id] = segment
-            segment.open_calls += 1
-        elif kind is Final:
-            self._closed(record.call_id)
-            if segment.size >= SEGMENT_SIZE:
-                with contextlib.suppress(OSError):
-                    self._rotate()
 
     async def synced(self) -> None:
         """With durability `power`: returns once everything appended so far is on the disk. Calls that wait together share one
@@ -160,13 +159,16 @@ class Journal:
                 self._unsynced.discard(segment)
                 segment.remove()
 
-    def _closed(self, call_id: str) -> None:
+    def _closed(self, call_id: str, written_to: Segment) -> None:
         began_in = self._began_in.pop(call_id, None)
         if began_in is not None:
             began_in.open_calls -= 1
         self.finals += 1
         if self.finals >= self.news_at:
             self.has_news.set()
+        if written_to.size >= SEGMENT_SIZE:
+            with contextlib.suppress(OSError):
+                self._rotate()
 
     def _write(self, buffer: bytearray) -> Segment:
         if self._current.is_sealed:
@@ -185,15 +187,13 @@ class Journal:
         segment.size += written
         return segment
 
-    def _write_somehow(self, buffer: bytearray) -> Segment:
-        """A final: its call may have cost money already. On a full disk the reserve makes room, on a broken file another is tried."""
-        try:
-            return self._write(buffer)
-        except OSError as error:
-            self._free_reserve()
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                self._rotate()
-            return self._write(buffer)
+    def _write_somehow(self, buffer: bytearray, error: OSError) -> Segment:
+        """A final that was refused: its call may have cost money already. On a full disk the reserve makes room, on a broken file another
+        is tried."""
+        self._free_reserve()
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            self._rotate()
+        return self._write(buffer)
 
     def _make_reserve(self) -> None:
         """Raises OSError while there is no room for it: then no call may begin. Tried once a second."""

@@ -67,17 +67,20 @@ async def exchange(
         model = target.model
         attempt = AttemptRecord(model.provider.name, model.id, start_ms=ms(began_ns - call.started_ns))
         call.attempts.append(attempt)
-        outcome: Whole | Streaming | Failure | None = rests(plane, route, target)
+        outcome: Whole | Streaming | Failure | None = passed_over(plane, route, target)
+        outcome = outcome or plane.health.enter(target, time.monotonic())
         if outcome is None:
             outcome = await _try(plane, call, route, target, asked, max_tokens_cap, attempt)
         attempt.ms = ms(time.perf_counter_ns() - began_ns)
+        if not isinstance(outcome, Failure):
+            call.answered_by = (attempt.provider, attempt.model)
+            plane.metrics.attempt(attempt.provider, attempt.model, "ok")
+            if call.is_gone and not call.runs_on and isinstance(outcome, Streaming):
+                raise ClientGone
+            return outcome  # a whole one also when the client has left: what it cost is known
         _write_down(plane, call, target, attempt, outcome)
-        if isinstance(outcome, Whole) or (call.runs_on and isinstance(outcome, Streaming)):
-            return outcome  # also when the client has left: what it cost is known
         if call.is_gone:
             raise ClientGone
-        if not isinstance(outcome, Failure):
-            return outcome
         failures.append((target, outcome))
         if outcome.kind == "refused":
             if not _refuses_to_count(plane, call, target, asked, outcome):
@@ -97,25 +100,14 @@ async def exchange(
     raise no_target_left(call, route, failures)
 
 
-def rests(plane: Plane, route: Route, target: Target) -> Failure | None:
-    """Why this target is not asked now."""
-    return passed_over(plane, route, target) or plane.health.enter(target, time.monotonic())
-
-
-def _write_down(
-    plane: Plane, call: Call, target: Target, attempt: AttemptRecord, outcome: Whole | Streaming | Failure
-) -> None:
-    """One try of one target: into the call's facts, and counted."""
-    if not isinstance(outcome, Failure):
-        call.answered_by = (attempt.provider, attempt.model)
-        plane.metrics.attempt(attempt.provider, attempt.model, "ok")
-        return
-    attempt.failure = outcome.kind if outcome.code != "forced" else "forced"
-    attempt.status = outcome.status
-    attempt.detail = outcome.detail or outcome.message
+def _write_down(plane: Plane, call: Call, target: Target, attempt: AttemptRecord, failure: Failure) -> None:
+    """A try that failed: into the call's facts, and counted."""
+    attempt.failure = failure.kind if failure.code != "forced" else "forced"
+    attempt.status = failure.status
+    attempt.detail = failure.detail or failure.message
     plane.metrics.attempt(attempt.provider, attempt.model, attempt.failure)
-    if outcome.usage is not None:
-        bill(plane.metrics, call, attempt, target, outcome.usage)
+    if failure.usage is not None:
+        bill(plane.metrics, call, attempt, target, failure.usage)
     if not call.is_gone:
         call.target = None
 
