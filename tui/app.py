@@ -3,7 +3,9 @@ them in `frame`, what happens once a second in `pulse`."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -47,7 +49,13 @@ class OptyxApp(Places):
     CSS_PATH = "optyx.tcss"
     ENABLE_COMMAND_PALETTE = False
     TITLE = "optyx"
-    BINDINGS = [*bindings("app"), Binding("ctrl+c", "interrupt", show=False, priority=True)]
+    BINDINGS = [
+        *bindings("app"),
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
+        Binding(
+            "ctrl+z", "suspend_process", show=False, priority=True
+        ),  # what it means in a terminal, and never another
+    ]
 
     def __init__(
         self,
@@ -128,11 +136,19 @@ class OptyxApp(Places):
             self.set_timer(LONGEST_HOLD_S, self._release)
         if self.keymap_table.overrides:
             self.set_keymap(self.keymap_table.overrides)
+        if not self.is_headless:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, 128 + signal.SIGTERM)
+        self.app_resume_signal.subscribe(self, self.come_back)
         self.show_place()
         self.pulse.start()
         self._title()
         if self.link.state == "connecting":
             self.greet()
+
+    def come_back(self, _: object = None) -> None:
+        """From the shell: the terminal shows another picture now, and what this one says is as old as the pause was long."""
+        self.canvas.paint_all()
+        self.pulse.watch(True)
 
     def on_app_blur(self) -> None:
         self.pulse.watch(False)

@@ -24,5 +24,8 @@ class Canvas(Screen[None]):
         """Paints everything once, now, and from here on what changes."""
         if self.is_held:
             self.is_held = False
-            self._dirty_widgets.clear()
-            self.app._display(self, self._compositor.render_full_update())
+            self.paint_all()
+
+    def paint_all(self) -> None:
+        self._dirty_widgets.clear()
+        self.app._display(self, self._compositor.render_full_update())

@@ -70,7 +70,8 @@ def asked(question: str) -> str:
 
 def choose(title: str, entries: list[str]) -> int | None:
     """A number, or None for 0, q and the end of input."""
-    say(f"\n{title}:")
+    say("")
+    say(f"{title}:")
     for number, entry in enumerate(entries, 1):
         say(f"{number}. {entry}")
     while True:

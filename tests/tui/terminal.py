@@ -19,7 +19,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -144,6 +144,12 @@ class Terminal:
                 break
             time.sleep(0.005)
         raise AssertionError(f"{text!r} did not appear; the last of what did: {self.words[-600:]!r}")
+
+    def wait_until(self, claim: Callable[[], bool], timeout_s: float = 15.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not claim():
+            assert time.monotonic() < deadline, f"did not come true; the last of it: {self.words[-300:]}"
+            time.sleep(0.01)
 
     def wait_for_silence(self, quiet_s: float = 0.3, timeout_s: float = 15.0) -> None:
         """Until nothing has been written for a while."""

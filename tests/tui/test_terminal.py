@@ -230,3 +230,31 @@ def test_hostile_text_reaches_the_terminal_as_signs_alone(gateway, tmp_path, par
     obeyed = {hex(ord(sign)) for sign in left if not sign.isprintable() and sign not in "\r\n"}
     assert not obeyed, obeyed
     assert b"owned" not in b"".join(SEQUENCE.findall(terminal.output))
+
+
+def test_asked_to_end_it_gives_the_terminal_back(gateway, tmp_path):
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path)) as terminal:
+        terminal.wait_for("acme")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(10) == 128 + signal.SIGTERM
+        terminal.wait_until(lambda: b"\x1b[?1049l" in terminal.output and b"\x1b[?25h" in terminal.output)
+
+
+def test_ctrl_z_hands_the_terminal_to_the_shell_and_what_comes_back_is_a_whole_picture(gateway, tmp_path):
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path)) as terminal:
+        terminal.wait_for("acme")
+        terminal.send(b"\x1a")
+        terminal.wait_until(lambda: b"\x1b[?1049l" in terminal.output)
+        terminal.wait_until(lambda: stopped(terminal.process.pid))
+        before = len(terminal.output)
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.wait_until(
+            lambda: b"\x1b[?1049h" in terminal.output[before:] and b"Needs attention" in terminal.output[before:]
+        )
+        terminal.send(b"q")
+        assert terminal.process.wait(10) == 0
+
+
+def stopped(pid):
+    done = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return done.stdout.strip().startswith("T")

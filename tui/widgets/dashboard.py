@@ -8,7 +8,7 @@ from rich.style import Style
 
 from gateway.admin.schema import Overview
 from tui import figures
-from tui.widgets.line import Line, ends, fit_line
+from tui.widgets.line import Line, ends, fit, fit_line
 from tui.widgets.marks import sparkline
 from tui.widgets.panel import Painted, faded
 
@@ -132,7 +132,7 @@ def _aged(border: Line, said: str) -> Line:
 
 def _tile_row(title: str, lines: list[Line], y: int, width: int) -> Line:
     if y == 0:
-        head = f" {title} "
+        head = f" {title if len(title) <= width - 5 else fit(title, width - 5)} "
         return [("┌─", "line"), (head, "title"), ("─" * (width - 3 - len(head)), "line"), ("┐", "line")]
     if y == TILE_HEIGHT - 1:
         return [("└" + "─" * (width - 2) + "┘", "line")]
@@ -258,7 +258,7 @@ def _trend(now: float, before: float | None) -> Line:
         return []
     share = now / before - 1
     sign: Any = "▲" if share >= 0 else "▼"
-    return [(f"  {sign} {abs(share) * 100:.0f} % vs 1h ago", "dim")]
+    return [(f"  {sign} {abs(share) * 100:.0f} % vs 1h", "dim")]
 
 
 def _top(series: list[float]) -> str:
