@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -76,7 +77,24 @@ class Bench:
             "P1 exec to the first frame": figure(frames, 60, "ms p95", 0.95),
             "P2 exec to data": figure(data, 700, "ms p95", 0.95),
             "P12 bytes of the first paint": figure(sizes, 24, "KiB p50", 0.5),
+            "P2 exec to remembered data, the gateway silent": figure(self._remembered(), 600, "ms p95", 0.95),
         }
+
+    def _remembered(self) -> list[float]:
+        """What the last session saw, while the gateway takes connections and says nothing."""
+        with self.dashboard() as terminal:
+            terminal.wait_for("support-bot")
+            terminal.press(b"q")
+            terminal.process.wait(10)
+        self.fake.send_signal(signal.SIGSTOP)
+        try:
+            times = []
+            for _ in range(self.runs):
+                with self.dashboard() as terminal:
+                    times.append((terminal.wait_for("support-bot") - terminal.begun) * 1000)
+            return times
+        finally:
+            self.fake.send_signal(signal.SIGCONT)
 
     # Keys
 

@@ -39,6 +39,7 @@ from tui.widgets.panel import Bar, Painted
 
 if TYPE_CHECKING:
     from tui.calls import Client
+    from tui.remembered import Remembered
 
 LONGEST_HOLD_S = 0.4
 
@@ -70,6 +71,7 @@ class OptyxApp(Places):
         guarded: bool = False,
         why_not: str = "",
         early_keys: str = "",
+        remembered: Remembered | None = None,
     ) -> None:
         self.early_keys = early_keys
         """What was typed while there was nobody yet to take it."""
@@ -85,6 +87,7 @@ class OptyxApp(Places):
         self.readonly = readonly
         self.context_readonly = context_readonly
         """The context itself is marked so: no session lifts that."""
+        self.remembered = remembered
         self.link = Link(connect or _no_client, self.post_message, "connecting" if connect else "no_credentials")
         self.history = History(start or Location("overview" if connect else "connect"))
         self.mouse_on = not (os.environ.get("SSH_TTY") or os.environ.get("TMUX"))

@@ -14,6 +14,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from textual import constants
 from textual._xterm_parser import XTermParser
 from textual.driver import Driver
 from textual.message import Message
@@ -42,8 +43,8 @@ class Soon(selectors.SelectSelector):
         self.register(bell, selectors.EVENT_READ)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        soon = int(os.environ.get("ESCDELAY", "25")) / 1000 + 0.001
-        found = [one for one in super().select(soon if self.looks else QUIET_S) if one[0].fd != self.bell]
+        wait_s = constants.ESCAPE_DELAY + 0.001 if self.looks else QUIET_S
+        found = [one for one in super().select(wait_s) if one[0].fd != self.bell]
         self.looks = LOOKS if found else max(0, self.looks - 1)
         if found and is_gone(found[0][0].fd):
             os._exit(

@@ -222,6 +222,7 @@ class Keymap:
     def __init__(self, overrides: dict[str, str] | None = None) -> None:
         self.overrides = overrides or {}
         _check(self.overrides)
+        self._footers: dict[tuple[tuple[str, ...], bool], list[tuple[str, str]]] = {}
 
     def keys(self, action: Action) -> str:
         return self.overrides.get(action.id, action.keys)
@@ -235,6 +236,12 @@ class Keymap:
 
     def footer(self, scopes: Iterable[str], *, may_write: bool = True) -> list[tuple[str, str]]:
         """(sign, word) of what can be done now, the view's own first."""
+        asked = (tuple(scopes), may_write)
+        if asked not in self._footers:
+            self._footers[asked] = self._footer(*asked)
+        return self._footers[asked]
+
+    def _footer(self, scopes: tuple[str, ...], may_write: bool) -> list[tuple[str, str]]:
         shown: list[tuple[str, str]] = []
         seen: set[str] = set()
         for scope in scopes:

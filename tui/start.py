@@ -8,6 +8,7 @@ from tui.app import OptyxApp
 from tui.keys import KeymapError
 from tui.launch import Options, has_utf8, refuse
 from tui.location import Location
+from tui.remembered import Remembered
 from tui.session import session_for
 from tui.terminal import Heard, remember
 from tui.themes import DEFAULT, LIGHT, NAMES
@@ -44,6 +45,7 @@ def app_for(options: Options, heard: Heard) -> OptyxApp:
             guarded=session.guarded,
             why_not=session.why_not,
             early_keys=heard.early,
+            remembered=Remembered(session.url) if session.connect else None,
         )
     except KeymapError as error:
         refuse(str(error))

@@ -26,7 +26,8 @@ def gateway():
 def environment(gateway, home, **more):
     return {
         "OPTYX_GATEWAY_URL": gateway.url, "OPTYX_ADMIN_TOKEN": TOKEN, "OPTYX_HOME": str(home), "XDG_CONFIG_HOME": str(home),
-        "XDG_STATE_HOME": str(home), "TMUX": None, "SSH_TTY": None, "NO_COLOR": None, "OPTYX_CONTEXT": None, "OPTYX_THEME": None, **more,
+        "XDG_STATE_HOME": str(home), "XDG_CACHE_HOME": str(home),
+        "TMUX": None, "SSH_TTY": None, "NO_COLOR": None, "OPTYX_CONTEXT": None, "OPTYX_THEME": None, **more,
     }  # fmt: skip
 
 
@@ -56,8 +57,11 @@ def test_the_first_picture_is_painted_once(gateway, tmp_path):
     with Terminal(LAUNCH, env=environment(gateway, tmp_path)) as terminal:
         terminal.wait_for("acme")
         terminal.wait_for_silence(0.5)
-        assert terminal.words.count("Needs attention") == 1
-        assert len(terminal.output) < 24 * 1024
+        frames = terminal.words.count(
+            "CONNECTING"
+        )  # one, the launcher's, unless this machine was so slow that waiting had to be shown
+        assert terminal.words.count("Needs attention") == frames
+        assert len(terminal.output) < frames * 24 * 1024
 
 
 def test_NO_COLOR_is_without_any_colour(gateway, tmp_path):

@@ -131,6 +131,7 @@ class Logs(View):
     def _arrange(self) -> None:
         self.set_class(self.app.size.width >= 100 and self.app.size.height >= 30, "split")
         self.calls.set_columns(COLUMNS if self.app.size.width >= 100 else NARROW)
+        self._draw_histogram()
         self._draw_head()
 
     # Coming and going
@@ -209,6 +210,7 @@ class Logs(View):
     def arrived_count(self, data: LogCount) -> None:
         self.count = data
         self._empty_text()
+        self._draw_histogram()
         self._draw_head()
 
     def failed_page(self, error: Exception) -> None:
@@ -266,8 +268,6 @@ class Logs(View):
         if self.page_ids:
             rows = [row for row in rows if row.id not in self.page_ids]
         self.calls.add(rows)
-        if self.calls.following:
-            self._draw_pane()
         self._draw_head()
 
     def _mark_rate(self) -> None:
@@ -299,16 +299,17 @@ class Logs(View):
         if self.tail is not None and not self.tail.connected and self.tail.problem:
             tail_state = [("◌ RECONNECTING ", "warn")]
         self.query_one("#filter-line", Bar).set_line(ends(left, right + tail_state, width))
-        self.query_one("#histogram", Bar).set_line(self._histogram(width))
         self.optyx.redraw_chrome()
 
-    def _histogram(self, width: int) -> Line:
-        if self.count is None:
-            return []
+    def _draw_histogram(self) -> None:
+        if self.count is not None:
+            self.query_one("#histogram", Bar).set_line(self._histogram(self.count, self.app.size.width))
+
+    def _histogram(self, count: LogCount, width: int) -> Line:
         room = 56 if width >= 100 else 36
-        line: Line = [(" ", ""), (sparkline(self.count.series, room), "spark"), (f"  last {self.optyx.window}", "dim")]
-        errors = sparkline(self.count.error_series, 22 if width >= 100 else 14)
-        return [*line, ("   errors ", "dim"), (errors, "bad" if any(self.count.error_series) else "dim")]
+        line: Line = [(" ", ""), (sparkline(count.series, room), "spark"), (f"  last {self.optyx.window}", "dim")]
+        errors = sparkline(count.error_series, 22 if width >= 100 else 14)
+        return [*line, ("   errors ", "dim"), (errors, "bad" if any(count.error_series) else "dim")]
 
     # The call under the cursor
 
@@ -317,7 +318,9 @@ class Logs(View):
             if self.wish is not None:
                 self.wish.stop()
             self.wish = self.set_timer(0.12, self._ask_detail)
-        self._draw_pane()
+            self.optyx.redraw_chrome()  # its status line names the row
+        if not (self.calls.following and self.detail):  # while following, the pane changes with each new detail only
+            self._draw_pane()
 
     def _follow_detail(self) -> None:
         """While following, the pane shows the newest call of each second: a steady look instead of a flicker."""
@@ -353,7 +356,7 @@ class Logs(View):
         if row is None:
             pane.set_lines([])
         elif self.detail is not None and (self.calls.following or self.detail_id == row.id):
-            pane.set_title("Detail of the newest" if self.calls.following else "Detail")
+            pane.title_text = "Detail of the newest" if self.calls.following else "Detail"
             pane.set_lines(call_lines.pane(self.detail, pane.inner_width))
         else:
             pane.set_lines(_brief(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from textual import events
@@ -89,6 +90,11 @@ ERRORS: list[Column[LogRow]] = [
 ]
 
 
+RECALL_AFTER_S = 0.1
+"""A gateway nearby has answered by then."""
+KEEP_EVERY_S = 60.0
+
+
 class Overview(View):
     """Figures of the chosen window ([ and ] change it), the health of every provider, what needs a person, who spends, what went wrong.
 
@@ -119,6 +125,9 @@ class Overview(View):
         self.by_model = False
         self.top_by = 0
         self.lower = 0
+        self.is_remembered = False
+        """What it shows is of an earlier session, until there is an answer."""
+        self.kept_at = 0.0
 
     def compose(self) -> ComposeResult:
         yield Dashboard()
@@ -130,6 +139,8 @@ class Overview(View):
 
     def on_mount(self) -> None:
         self._empty_texts()
+        if self.optyx.remembered is not None:
+            self.set_timer(RECALL_AFTER_S, self._recall)
         self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
         self._show_lower()
 
@@ -159,6 +170,33 @@ class Overview(View):
             self.ask("overview", lambda client: client.overview(window))
 
     def arrived_overview(self, data: OverviewData) -> None:
+        self.is_remembered = False
+        self._show(data)
+        if time.monotonic() - self.kept_at > KEEP_EVERY_S:
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.optyx.remembered is not None and self.data is not None and not self.is_remembered:
+            self.kept_at = time.monotonic()
+            self.optyx.remembered.keep(self.data)
+
+    def _recall(self) -> None:
+        """Dimmed and with its age, as all that is old."""
+        found = self.optyx.remembered.recall() if self.optyx.remembered is not None and self.data is None else None
+        if found is not None:
+            self.is_remembered = True
+            self.answered_at = time.monotonic() - found[1]
+            self._show(found[0])
+            self.optyx.pulse.age(self)
+            self.optyx.show_first()
+
+    def old_s(self) -> float | None:
+        return time.monotonic() - self.answered_at if self.is_remembered else super().old_s()
+
+    def on_unmount(self) -> None:
+        self._keep()
+
+    def _show(self, data: OverviewData) -> None:
         self.data = data
         self.query_one(Dashboard).show(data)
         self.optyx.set_urgent(sum(one.severity == "error" for one in data.attention))

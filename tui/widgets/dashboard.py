@@ -35,19 +35,19 @@ class Dashboard(Painted):
             self.changed()
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
-        place = (width, self.size.height)
+        place = (width, self.outer_size.height)
         if self._rows_for != place:
             self._rows, self._rows_for = self._all_rows(*place), place
         line = self._rows[y] if y < len(self._rows) else []
         old_s = self.optyx.pulse.old_s
         if old_s is None:
             return line, None
-        ages_at = 0 if self._is_compact else self.size.height - 1  # the tiles' titles leave no room above
+        ages_at = 0 if self._is_compact else self.outer_size.height - 1  # the tiles' titles leave no room above
         return (_aged(line, f" ◌ STALE {old_s:.0f} s ") if y == ages_at else faded(line)), None
 
     @property
     def _is_compact(self) -> bool:
-        return self.size.width < WIDE or self.size.height < 2 * TILE_HEIGHT
+        return self.outer_size.width < WIDE or self.outer_size.height < 2 * TILE_HEIGHT
 
     def _all_rows(self, width: int, height: int) -> list[Line]:
         if self._is_compact:
@@ -81,7 +81,7 @@ class Dashboard(Painted):
     def _compact(self, y: int, width: int) -> Line:
         if y == 0:
             return [("┌─", "line"), (" Now ", "title"), ("─" * (width - 8), "line"), ("┐", "line")]
-        if y == self.size.height - 1:
+        if y == self.outer_size.height - 1:
             return [("└" + "─" * (width - 2) + "┘", "line")]
         if self.data is None:
             return _boxed([("·" * 8, "wait")], width)

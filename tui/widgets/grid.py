@@ -177,7 +177,7 @@ class GridTable(Panel, Generic[T]):
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
         line, overlay = super().row(y, width)
         index = y - 2 + self.top
-        if y >= 2 and y < self.size.height - 1 and index < len(self.rows):
+        if y >= 2 and y < self.outer_size.height - 1 and index < len(self.rows):
             if index == self.cursor and self.has_focus:
                 line = [line[0], (">", "cursor"), *line[2:]]
             elif self.key_of(self.rows[index]) in self.marked:

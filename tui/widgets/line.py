@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len as cells_of_any
+from rich.cells import set_cell_size
 
 from tui.safe import visible as visible
 
@@ -17,6 +18,11 @@ Span = tuple[str, str]
 """Text and the name of its style (see `tui.themes.STYLES`); the empty name is plain text."""
 Line = list[Span]
 Align = Literal["left", "right"]
+
+
+def cell_len(text: str) -> int:
+    """Columns of a text. Nearly all are ASCII: those need no table."""
+    return len(text) if text.isascii() else cells_of_any(text)
 
 
 def width_of(line: Line) -> int:

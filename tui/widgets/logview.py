@@ -177,7 +177,7 @@ class LogView(Panel, Generic[T]):
         line, overlay = super().row(y, width)
         if (
             len(self.ring)
-            and 2 <= y < self.size.height - 1
+            and 2 <= y < self.outer_size.height - 1
             and self.top + y - 2 == self.cursor
             and self.cursor < self.bottom
         ):

@@ -51,27 +51,22 @@ class Painted(Widget):
         """What stands in a row, and a style laid over all of it (the cursor)."""
         return [], None
 
-    @property
-    def size(self) -> Size:
-        """All of it: there is no padding or border that Textual would have to look up at every line."""
-        return self.outer_size
-
     def get_line_filters(self) -> list[LineFilter]:
         """None of Textual's, which look at every span drawn: the colours of a palette are final."""
         return []
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        made = self._made.pop(y, None) if self.size is self._made_for else None
+        width = self.outer_size.width
+        made = self._made.pop(y, None) if self.outer_size is self._made_for else None
         line, overlay = self._drawn[y] = made or self.row(y, width)
         return strip_of(line, width, self.palette, overlay)
 
     def changed(self) -> None:
         """Repaints the rows that would now be drawn differently."""
-        if not self.is_attached or not self.size:
-            return
-        width, height = self.size
-        self._made, self._made_for = {}, self.size
+        if not self.is_attached or not self.outer_size:
+            return  # outer_size, as there is no border: Textual looks `size` up in its map of the screen every time
+        width, height = self.outer_size
+        self._made, self._made_for = {}, self.outer_size
         for y in range(height):
             made, drawn = self.row(y, width), self._drawn.get(y)
             if drawn != made:
@@ -144,6 +139,7 @@ class Panel(Painted, can_focus=True):
 
     @property
     def inner_width(self) -> int:
+        """Asked for when lines are made, which may be before the first layout: `size` then makes Textual work it out, `outer_size` is 0."""
         return max(0, self.size.width - 4)
 
     @property
@@ -151,7 +147,7 @@ class Panel(Painted, can_focus=True):
         return max(0, self.size.height - 2)
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
-        height = self.size.height
+        height = self.outer_size.height
         frame = "accent" if self.has_focus else "line"
         if y == 0:
             return self._top(width, frame), None
@@ -262,9 +258,8 @@ class Bar(Painted):
         self.line: Line = []
 
     def set_line(self, line: Line) -> None:
-        if line != self.line:
-            self.line = line
-            self.refresh()
+        self.line = line
+        self.changed()
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
         return self.line, None
