@@ -35,17 +35,18 @@ def output_bound(catalog: Catalog, target: Target, asked: Asked) -> int:
 
 def worst_case(catalog: Catalog, route: Route, asked: Asked, prompt: int, now: float) -> tuple[int, int | None]:
     """Of the targets that may be tried: the longest answer in tokens, and the dearest cost; None when one of them has no price."""
-    longest = 0
-    worst: int | None = 0
+    longest = worst = 0
+    is_priced = True
     for target in route.targets:
         output = output_bound(catalog, target, asked)
-        longest = max(longest, output)
+        if output > longest:
+            longest = output
         price = target.model.price_at(now)
         if price is None:
-            worst = None
-        elif worst is not None:
-            worst = max(worst, cost_bound_nusd(price, prompt, output)[0])
-    return longest, worst
+            is_priced = False
+        elif (cost := cost_bound_nusd(price, prompt, output)[0]) > worst:
+            worst = cost
+    return longest, worst if is_priced else None
 
 
 def cost_bound_nusd(price: Price, prompt: int, output: int) -> tuple[int, Price]:
