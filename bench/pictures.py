@@ -181,12 +181,26 @@ async def asked(app: OptyxApp, pilot: Any) -> None:
     await wait(app, pilot, lambda: view.runs and view.runs[0].done and view.runs[0].record)
 
 
+async def made(app: OptyxApp, pilot: Any) -> None:
+    """Hidden, as on a shared screen: a picture is read by everybody, and for years."""
+    await pilot.press("n", *"ci", "ctrl+s")
+    await wait(app, pilot, lambda: "shown once" in shown(app))
+    await pilot.press("t")
+    await wait(app, pilot, lambda: "/v1/models 200" in shown(app))
+    await pilot.press("h")
+
+
+def shown(app: OptyxApp) -> str:
+    return "".join(segment.text for strip in app.screen._compositor.render_strips() for segment in strip)
+
+
 Step = Callable[[OptyxApp, Any], Awaitable[None]]
 SHOTS: dict[str, tuple[Location, Step | None]] = {
     "overview": (Location("overview"), None),
     "logs": (Location("logs"), failover),
     "detail": (Location("logs"), opened),
     "keys": (Location("keys", project="shop"), None),
+    "new-key": (Location("keys", project="support"), made),
     "settings": (Location("settings", project="shop"), edited),
     "limits": (Location("limits"), None),
     "playground": (Location("playground", project="shop"), asked),
