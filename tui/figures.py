@@ -133,3 +133,8 @@ def minute(text: str | None, never: str = NONE) -> str:
 def time_of_day(text: str, width: int = 12) -> str:
     """`12:04:28.114` out of an ISO time, by cutting: this is drawn for every row of the tail."""
     return text[11 : 11 + width].rstrip("Z") if len(text) > 18 else text
+
+
+def limit(number: int | None) -> str:
+    """A limit as it was set, not rounded; none is a dash."""
+    return NONE if number is None else f"{number:,}"

@@ -9,7 +9,8 @@ from tui.keys import ACTIONS, SCREENS, sign
 PAGE = Path(__file__).parent.parent.parent / "docs" / "tui.md"
 BEGIN, END = "<!-- keys: written by tests/tui/key_table.py -->\n", "<!-- end of keys -->\n"
 SCOPES = (
-    ("app", "Everywhere"), ("list", "In every list"), ("table", "In tables"), ("overview", "Overview"), ("logs", "Logs"), ("detail", "One call"),
+    ("app", "Everywhere"), ("list", "In every list"), ("columns", "In lists with columns"),
+    ("table", "In tables"), ("overview", "Overview"), ("logs", "Logs"), ("detail", "One call"),
     ("projects", "Projects"), ("keys", "Keys"), ("settings", "Settings"), ("providers", "Providers"), ("limits", "Limits"),
     ("playground", "Playground"), ("audit", "Audit"), ("usage", "Usage"), ("models", "Models"),
 )  # fmt: skip

@@ -8,22 +8,21 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from tui.widgets.columned import Columned
 from tui.widgets.dialogs import Dialog, DialogPanel
-from tui.widgets.grid import GridTable
 from tui.widgets.line import Line
-from tui.widgets.logview import LogView
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
 
 
 class ColumnChoice(Dialog):
-    """Space shows or hides; the last column left can't be hidden."""
+    """Space shows or hides, s sorts by it; the last column left can't be hidden."""
 
-    WIDTH = 44
+    WIDTH = 52
     KEYS = (("↑↓", "choose"), ("space", "show or hide"), ("esc", "done"))
 
-    def __init__(self, table: GridTable[Any] | LogView[Any]) -> None:
+    def __init__(self, table: Columned[Any]) -> None:
         super().__init__()
         self.table = table
         self.at = 0
@@ -45,10 +44,18 @@ class ColumnChoice(Dialog):
                 [
                     (">" if index == self.at else " ", "accent"),
                     (box, "key"),
-                    (column.title, "strong" if index == self.at else ""),
+                    (self.table.sorted_title(column), "strong" if index == self.at else ""),
+                    ("   in wide mode" if column.wide else "", "dim"),
                 ]
             )
-        foot: Line = [("space", "key"), (" show or hide  ", "dim"), ("esc", "key"), (" done", "dim")]
+        foot: Line = [
+            ("space", "key"),
+            (" show or hide  ", "dim"),
+            ("s", "key"),
+            (" sort  ", "dim"),
+            ("esc", "key"),
+            (" done", "dim"),
+        ]
         self.query_one(DialogPanel).set_lines([*lines, [], foot])
 
     def on_key(self, event: events.Key) -> None:
@@ -61,9 +68,9 @@ class ColumnChoice(Dialog):
             hidden = self.table.hidden ^ {self.table.columns[self.at].title}
             if len(hidden) < count:
                 self.table.hidden = hidden
-                if isinstance(self.table, LogView):
-                    self.table.relayout()
                 self.table.repaint()
+        elif event.key == "s":
+            self.table.sort_by(self.at)
         else:
             self.dismiss(None)
             return
@@ -72,9 +79,9 @@ class ColumnChoice(Dialog):
 
 def choose_columns(app: OptyxApp) -> None:
     table = app.focused
-    if not isinstance(table, GridTable | LogView) and app.view is not None:
-        table = next(iter([*app.view.query(GridTable), *app.view.query(LogView)]), None)
-    if isinstance(table, GridTable | LogView):
+    if not isinstance(table, Columned) and app.view is not None:
+        table = next(iter(app.view.query(Columned)), None)
+    if isinstance(table, Columned):
         app.push_screen(ColumnChoice(table))
     else:
         app.say("No columns to choose here.", "warning")

@@ -7,7 +7,8 @@ from textual.app import ComposeResult
 from tui.location import Location
 from tui.screens.view import View
 from tui.session import known
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.columned import Column
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line, wrapped
 from tui.widgets.panel import TextPanel
 

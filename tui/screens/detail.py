@@ -24,6 +24,9 @@ TABS = ("Summary", "Request", "Response", "Attribution", "Raw JSON")
 BODIES = (2, 3)
 """The tabs that show what was captured: it is opened when one of them is, and not before."""
 
+UNBROKEN = 100_000
+"""A width at which no line is broken: the panel cuts it."""
+
 
 class Detail(View):
     """Why the call went where it went, what each attempt did, where the time went, and what it cost, as arithmetic.
@@ -47,6 +50,7 @@ class Detail(View):
         self.call: LogDetail | None = None
         self.tab = 1
         self.trouble = ""
+        self.wraps = True
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="halves"):
@@ -143,9 +147,9 @@ class Detail(View):
         if self.tab in BODIES and call.request_body is None:
             return [[("Loading…", "dim")]]
         if self.tab == 2:
-            return call_lines.body(call.request_body, width)
+            return call_lines.body(call.request_body, width if self.wraps else UNBROKEN)
         if self.tab == 3:
-            return call_lines.body(call.response_body, width)
+            return call_lines.body(call.response_body, width if self.wraps else UNBROKEN)
         if self.tab == 4:
             rows = [(name, str(value), "") for name, value in sorted((call.details or {}).items())]
             known = [
@@ -155,7 +159,7 @@ class Detail(View):
                 ("at", call.created_at, ""),
             ]
             return call_lines.pairs([*known, *rows], width, 18)
-        return [line for row in as_json(call).splitlines() for line in wrapped(row, width)]
+        return [line for row in as_json(call).splitlines() for line in wrapped(row, width if self.wraps else UNBROKEN)]
 
     # Acting
 
@@ -176,6 +180,11 @@ class Detail(View):
         self.place = place
         self.load()
         self.optyx.redraw_chrome()
+
+    def action_wrap(self) -> None:
+        self.wraps = not self.wraps
+        self._draw()
+        self.optyx.say("Long lines are whole." if self.wraps else "Long lines are cut.")
 
     def action_replay(self) -> None:
         self.optyx.go(Location("playground", object=self.place.object))

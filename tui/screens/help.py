@@ -30,7 +30,13 @@ def help_for(app: OptyxApp) -> Reading:
     lines: list[Line] = []
     for sentence in view.help_lines() if view else []:
         lines += [*wrapped(sentence, width), []]
-    scopes = [(app.history.here.screen, "Here"), ("list", "In lists"), ("table", "In tables"), ("app", "Everywhere")]
+    scopes = [
+        (app.history.here.screen, "Here"),
+        ("list", "In lists"),
+        ("columns", "In lists with columns"),
+        ("table", "In tables"),
+        ("app", "Everywhere"),
+    ]
     for scope, title in scopes:
         actions = app.keymap_table.of_scope(scope)
         if not actions:

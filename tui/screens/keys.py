@@ -17,9 +17,10 @@ from tui.screens.call_lines import pairs
 from tui.screens.secret import ShownOnce
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
+from tui.widgets.columned import Column
 from tui.widgets.dialogs import TypeName
 from tui.widgets.form import Field, Form
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line, Span
 from tui.widgets.marks import gauge, gauge_style, sparkline, state
 from tui.widgets.panel import TextPanel
@@ -79,6 +80,11 @@ COLUMNS: list[Column[Key]] = [
         "left",
         5,
     ),
+    Column("RPM", 7, lambda one: (figures.limit(one.rpm), ""), lambda one: one.rpm, "right", wide=True),
+    Column("TPM", 9, lambda one: (figures.limit(one.tpm), ""), lambda one: one.tpm, "right", wide=True),
+    Column("PROJECT", 14, lambda one: (one.project, ""), lambda one: one.project, wide=True),
+    Column("MADE BY", 14, lambda one: (one.created_by or figures.NONE, ""), lambda one: one.created_by, wide=True),
+    Column("ID", 22, lambda one: (one.id, "dim"), lambda one: one.id, wide=True),
 ]
 
 

@@ -16,8 +16,9 @@ from tui.location import Location
 from tui.screens.keys import money_or_none, whole_or_none
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
+from tui.widgets.columned import Column
 from tui.widgets.form import Field, Form
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line, Span, fit
 from tui.widgets.marks import gauge, gauge_style
 from tui.widgets.panel import TextPanel

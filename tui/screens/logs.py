@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
@@ -16,7 +17,7 @@ from tui.screens import call_lines
 from tui.screens.view import View, as_json
 from tui.tail import GAP, Seen, Tail, seen
 from tui.widgets.bound import bindings
-from tui.widgets.grid import Column
+from tui.widgets.columned import Column
 from tui.widgets.line import Line, ends, fit
 from tui.widgets.logview import LogView
 from tui.widgets.marks import sparkline
@@ -45,27 +46,37 @@ def _flags(row: Seen) -> tuple[str, str]:
 
 
 COLUMNS: list[Column[Seen]] = [
-    Column("TIME", 12, lambda row: (figures.time_of_day(row.at), "dim")),
-    Column("ST", 3, _status, None, "right"),
-    Column("MODEL", 18, _model, grow=True),
-    Column("PROJECT", 11, lambda row: (row.project or figures.NONE, ""), None, "left", 2),
-    Column("KEY", 9, lambda row: (row.key or figures.NONE, ""), None, "left", 5, grow=True),
-    Column("PROVIDER", 9, lambda row: (row.provider or figures.NONE, ""), None, "left", 6),
-    Column("TTFT", 6, lambda row: (figures.seconds(row.ttft_ms), ""), None, "right"),
-    Column("TOTAL", 6, lambda row: (figures.seconds(row.total_ms), ""), None, "right"),
-    Column("IN", 5, lambda row: (figures.count(row.tokens_in), "dim"), None, "right", 7),
-    Column("OUT", 5, lambda row: (figures.count(row.tokens_out), "dim"), None, "right", 7),
-    Column("COST", 9, lambda row: (figures.cost(row.cost_nusd), ""), None, "right", 2),
-    Column("FLAGS", 7, _flags, None, "left", 2),
+    Column("TIME", 12, lambda row: (figures.time_of_day(row.at), "dim"), lambda row: row.at),
+    Column("ST", 3, _status, lambda row: row.status, "right"),
+    Column("MODEL", 18, _model, lambda row: row.model, grow=True),
+    Column("PROJECT", 11, lambda row: (row.project or figures.NONE, ""), lambda row: row.project, "left", 2),
+    Column("KEY", 9, lambda row: (row.key or figures.NONE, ""), lambda row: row.key, "left", 5, grow=True),
+    Column("PROVIDER", 9, lambda row: (row.provider or figures.NONE, ""), lambda row: row.provider, "left", 6),
+    Column("TTFT", 6, lambda row: (figures.seconds(row.ttft_ms), ""), lambda row: row.ttft_ms, "right"),
+    Column("TOTAL", 6, lambda row: (figures.seconds(row.total_ms), ""), lambda row: row.total_ms, "right"),
+    Column("IN", 5, lambda row: (figures.count(row.tokens_in), "dim"), lambda row: row.tokens_in, "right", 7),
+    Column("OUT", 5, lambda row: (figures.count(row.tokens_out), "dim"), lambda row: row.tokens_out, "right", 7),
+    Column("COST", 9, lambda row: (figures.cost(row.cost_nusd), ""), lambda row: row.cost_nusd, "right", 2),
+    Column("FLAGS", 7, _flags, lambda row: row.flags, "left", 2),
+    Column(
+        "ERROR",
+        24,
+        lambda row: (row.error or figures.NONE, "warn" if row.error else "dim"),
+        lambda row: row.error,
+        wide=True,
+    ),
+    Column("CALL", 38, lambda row: (row.id, "dim"), lambda row: row.id, wide=True),
 ]
 
 
 NARROW: list[Column[Seen]] = [
-    Column("TIME", 8, lambda row: (figures.time_of_day(row.at, 8), "dim")),
+    Column("TIME", 8, lambda row: (figures.time_of_day(row.at, 8), "dim"), lambda row: row.at),
     COLUMNS[1],
     Column("MODEL", 18, _model, grow=True),
     *(column for column in COLUMNS if column.title in ("PROJECT", "TTFT", "TOTAL", "COST")),
-    Column("FLAGS", 6, _flags, None, "left", 2),
+    Column("FLAGS", 6, _flags, lambda row: row.flags, "left", 2),
+    *(replace(column, wide=True) for column in COLUMNS if column.title in ("KEY", "PROVIDER", "IN", "OUT")),
+    *(column for column in COLUMNS if column.wide),
 ]
 """Under 100 columns: seconds without their thousandths make room for the flags."""
 SEEN_EVERY_S = 1.0
@@ -290,8 +301,13 @@ class Logs(View):
             some = "≥ " if self.count.truncated else ""
             right += [(f"{some}{self.count.matched:,}", "strong"), (f" of {self.count.total:,}   ", "dim")]
         view = self.calls
-        if view.following:
-            tail_state: Line = [("▶ FOLLOWING", "good"), (f"  {self.rate:.0f}/s ", "")]
+        if view.sort_column >= 0:
+            tail_state: Line = [
+                ("▾ SORTED", "accent"),
+                (f"  +{view.waiting:,} came  G follows ", "warn" if view.waiting else "dim"),
+            ]
+        elif view.following:
+            tail_state = [("▶ FOLLOWING", "good"), (f"  {self.rate:.0f}/s ", "")]
         else:
             tail_state = [(f"‖ PAUSED +{view.waiting:,}", "warn"), (" ", "")]
         if self.tail is not None and self.tail.one_in > 1:
@@ -381,6 +397,9 @@ class Logs(View):
         else:
             self.calls.follow()
 
+    def action_wrap(self) -> None:
+        self.query_one("#pane", TextPanel).switch_wrap()
+
     def action_full(self) -> None:
         self.on_log_view_opened()
 
@@ -448,7 +467,7 @@ class Logs(View):
     def on_log_view_at_top(self) -> None:
         """Older calls, a page at a time, as far as there is room."""
         cursor, filter_text = self.older, self.shown_filter or ""
-        if cursor is None or "older" in self.waiting:
+        if cursor is None or self.calls.live is not None or "older" in self.waiting:
             return
         if len(self.calls.ring) + PAGE > self.calls.ring.capacity:
             self.optyx.say(

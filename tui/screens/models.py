@@ -9,7 +9,8 @@ from tui import figures
 from tui.calls import Client
 from tui.location import Location
 from tui.screens.view import View, as_json
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.columned import Column
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line
 
 COLUMNS: list[Column[Model]] = [

@@ -15,8 +15,9 @@ from tui import figures
 from tui.location import Location
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
+from tui.widgets.columned import Column
 from tui.widgets.dashboard import Dashboard
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line, Span
 from tui.widgets.marks import gauge, gauge_style, sparkline, state
 

@@ -12,8 +12,9 @@ from tui.location import Location
 from tui.screens.call_lines import pairs
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
+from tui.widgets.columned import Column
 from tui.widgets.form import Field, Form
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line
 from tui.widgets.marks import gauge, gauge_style, sparkline
 from tui.widgets.panel import TextPanel
@@ -66,6 +67,12 @@ COLUMNS: list[Column[Project]] = [
         "left",
         5,
     ),
+    Column("SLUG", 16, lambda one: (one.slug, ""), lambda one: one.slug, wide=True),
+    Column("RPM", 7, lambda one: (figures.limit(one.rpm), ""), lambda one: one.rpm, "right", wide=True),
+    Column("TPM", 9, lambda one: (figures.limit(one.tpm), ""), lambda one: one.tpm, "right", wide=True),
+    Column("CAPTURE", 7, lambda one: ("on" if one.capture else "off", ""), lambda one: one.capture, wide=True),
+    Column("MADE", 10, lambda one: (figures.day(one.created_at), ""), lambda one: one.created_at, wide=True),
+    Column("ID", 22, lambda one: (one.id, "dim"), lambda one: one.id, wide=True),
 ]
 
 

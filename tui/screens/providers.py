@@ -11,8 +11,9 @@ from tui.location import Location
 from tui.screens.call_lines import pairs
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
+from tui.widgets.columned import Column
 from tui.widgets.form import Field, Form
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line, Span, fit, wrapped
 from tui.widgets.marks import sparkline, state
 from tui.widgets.panel import TextPanel
@@ -56,6 +57,10 @@ COLUMNS: list[Column[Provider]] = [
     Column("TTFT95", 6, lambda one: (figures.seconds(one.ttft_p95_ms), ""), lambda one: one.ttft_p95_ms, "right", 5),
     Column("RPS", 6, lambda one: (figures.rate(one.requests_per_s), ""), lambda one: one.requests_per_s, "right", 2),
     Column("LAST ERROR", 18, _last_error, lambda one: one.last_error_at, "left", 3),
+    Column("KIND", 10, lambda one: (one.kind, ""), lambda one: one.kind, wide=True),
+    Column("BASE URL", 44, lambda one: (one.base_url, "dim"), lambda one: one.base_url, wide=True),
+    Column("CREDENTIAL", 26, lambda one: (one.credential or figures.NONE, ""), lambda one: one.credential, wide=True),
+    Column("MODELS", 6, lambda one: (str(one.models), ""), lambda one: one.models, "right", wide=True),
 ]
 
 

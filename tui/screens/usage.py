@@ -10,7 +10,8 @@ from gateway.admin.schema import UsageRow
 from tui import figures
 from tui.location import Location
 from tui.screens.view import View, as_json
-from tui.widgets.grid import Column, GridTable
+from tui.widgets.columned import Column
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line
 from tui.widgets.marks import gauge
 

@@ -1,62 +1,25 @@
 """`GridTable`: the list of every screen. Draws only what is seen; the cursor follows the row's key, not its place.
 
-Columns have fixed priorities: when the terminal is narrow the last ones go, always the same ones, and no column jumps. Rows can be
-sorted by any column, marked, and filtered by typed words. 2,000 rows load at once; the live tail has a widget of its own.
+Rows can be sorted by any column, marked, and filtered by typed words. 2,000 rows load at once; the live tail has a widget of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from rich.style import Style
 from textual import events
 from textual.message import Message
 
 from tui.widgets.bound import bindings
-from tui.widgets.line import Align, Line, Span, fit, fit_line
-from tui.widgets.panel import Panel
+from tui.widgets.columned import Column, Columned, cell_text, sortable
+from tui.widgets.line import Line, fit, fit_line
 
 T = TypeVar("T")
-GAP = 1
-FEW, MOST_GROWTH = 4, 24
-"""A list of few columns takes the whole width; one of many keeps together, so that the eye can follow a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
-    """`draw` gives a cell as a span or a line; `value` what the column is sorted by. A higher `priority` goes first when narrow."""
-
-    title: str
-    width: int
-    draw: Callable[[T], Span | Line]
-    value: Callable[[T], Any] | None = None
-    align: Align = "left"
-    priority: int = 1
-    grow: bool = False
-
-
-def fitting(columns: Sequence[Column[T]], width: int) -> list[tuple[Column[T], int]]:
-    """The columns that fit, each with its width: the least important ones go; what is left over widens the growing ones."""
-    chosen = list(columns)
-    while len(chosen) > 1 and sum(column.width + GAP for column in chosen) - GAP > width:
-        last = max(range(len(chosen)), key=lambda index: (chosen[index].priority, index))
-        del chosen[last]
-    spare = width - sum(column.width + GAP for column in chosen) + GAP
-    growing = [column for column in chosen if column.grow]
-    widths: list[tuple[Column[T], int]] = []
-    for column in chosen:
-        extra = (
-            (spare if len(chosen) <= FEW else min(spare, MOST_GROWTH)) // len(growing)
-            if column.grow and spare > 0
-            else 0
-        )
-        widths.append((column, column.width + extra))
-    return widths
-
-
-class GridTable(Panel, Generic[T]):
+class GridTable(Columned[T]):
     """A framed table with a cursor. Posts `Opened` on enter and `Moved` when another row is under the cursor."""
 
     BINDINGS = bindings("list", "table")
@@ -81,10 +44,8 @@ class GridTable(Panel, Generic[T]):
         text: Callable[[T], str] | None = None,
         markable: bool = False,
     ) -> None:
-        super().__init__(title, aside, id=id, classes=classes)
+        super().__init__(columns, title, aside, id=id, classes=classes)
         self.markable = markable
-        self.columns = list(columns)
-        self.hidden: set[str] = set()
         self.key_of = key
         self.text_of = text or (lambda row: " ".join(cell_text(column.draw(row)) for column in self.columns))
         self.all_rows: list[T] = []
@@ -92,14 +53,10 @@ class GridTable(Panel, Generic[T]):
         self.cursor = 0
         self.top = 0
         self.marked: set[str] = set()
-        self.sort_column = -1
-        self.sort_reverse = False
         self.words = ""
         self.empty: list[Line] = [[("Nothing here yet.", "dim")]]
         self.is_loaded = False
         self.wait_lines: list[Line] = []
-        self._fitted: list[tuple[Column[T], int]] = []
-        self._fitted_for: tuple[int, tuple[Column[T], ...], frozenset[str]] = (-1, (), frozenset())
 
     # What is shown
 
@@ -167,13 +124,6 @@ class GridTable(Panel, Generic[T]):
     def list_height(self) -> int:
         return max(0, self.inner_height - 1)
 
-    def shown_columns(self, width: int) -> list[tuple[Column[T], int]]:
-        asked = (width, tuple(self.columns), frozenset(self.hidden))
-        if self._fitted_for != asked:
-            self._fitted_for = asked
-            self._fitted = fitting([column for column in self.columns if column.title not in self.hidden], width)
-        return self._fitted
-
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
         line, overlay = super().row(y, width)
         index = y - 2 + self.top
@@ -211,10 +161,7 @@ class GridTable(Panel, Generic[T]):
         for column, room in self.shown_columns(width):
             if line:
                 line.append((" ", ""))
-            title = column.title
-            if 0 <= self.sort_column < len(self.columns) and self.columns[self.sort_column] is column:
-                title += "▾" if self.sort_reverse else "▴"
-            line.append((fit(title, room, column.align), "head"))
+            line.append((fit(self.sorted_title(column), room, column.align), "head"))
         return line
 
     # Moving
@@ -265,18 +212,13 @@ class GridTable(Panel, Generic[T]):
         self.marked = set() if keys <= self.marked else self.marked | keys
         self.changed()
 
-    def action_sort(self) -> None:
-        """Each column up, then down; after the last one, as the gateway gave them."""
-        places = [index for index, column in enumerate(self.columns) if column.value is not None]
-        if self.sort_column >= 0 and not self.sort_reverse:
-            self.sort_reverse = True
-        else:
-            later = [place for place in places if place > self.sort_column]
-            self.sort_column, self.sort_reverse = (later[0] if later else -1), False
+    def put_in_order(self) -> None:
         self._arrange(self.current_key)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.markable or action not in ("mark", "mark_all")
+        if action in ("mark", "mark_all"):
+            return self.markable
+        return super().check_action(action, parameters)
 
     def on_click(self, event: events.Click) -> None:
         index = event.y - 2 + self.top
@@ -285,17 +227,6 @@ class GridTable(Panel, Generic[T]):
                 self.action_open()
             else:
                 self.move_to(index)
-
-
-def cell_text(cell: Span | Line) -> str:
-    return cell[0] if isinstance(cell, tuple) else "".join(text for text, _ in cell)
-
-
-def sortable(value: Any) -> tuple[int, Any]:
-    """None sorts before everything; words without regard to case."""
-    if value is None:
-        return (0, 0)
-    return (1, value.casefold() if isinstance(value, str) else value)
 
 
 def _has_words(text: str, wanted: list[str]) -> bool:

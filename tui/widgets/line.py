@@ -77,6 +77,25 @@ def joined(spans: Iterable[Span], gap: str = "  ") -> Line:
     return line
 
 
+def folded(line: Line, width: int) -> list[Line]:
+    """The line in as many rows of at most `width` cells as it needs; every part keeps its style."""
+    rows: list[Line] = [[]]
+    room = width = max(2, width)
+    for raw, name in line:
+        text = visible(raw)
+        while cell_len(text) > room:
+            piece = set_cell_size(text, room).rstrip(" ") if room else ""
+            if piece:
+                rows[-1].append((piece, name))
+            text = text[len(piece) :].lstrip(" ")
+            rows.append([])
+            room = width
+        if text:
+            rows[-1].append((text, name))
+            room -= cell_len(text)
+    return rows
+
+
 def wrapped(text: str, width: int, style: str = "") -> list[Line]:
     """Prose broken at blanks into lines of at most `width` cells; words too long are broken where they must."""
     lines: list[Line] = []

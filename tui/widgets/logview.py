@@ -14,9 +14,8 @@ from textual import events
 from textual.message import Message
 
 from tui.widgets.bound import bindings
-from tui.widgets.grid import Column, cell_text, fitting
+from tui.widgets.columned import Column, Columned, cell_text, sortable
 from tui.widgets.line import Line, fit, fit_line
-from tui.widgets.panel import Panel
 
 T = TypeVar("T")
 CAPACITY = 100_000
@@ -65,8 +64,8 @@ class Ring(Generic[T]):
         self.added = 0
 
 
-class LogView(Panel, Generic[T]):
-    """Numbers are those of `Ring`. `passes` is the local filter; None while none is set."""
+class LogView(Columned[T]):
+    """Numbers are those of `Ring`. While a column sorts, `ring` is a sorted copy of what was loaded then, and `live` takes what comes."""
 
     BINDINGS = bindings("list")
 
@@ -85,20 +84,22 @@ class LogView(Panel, Generic[T]):
     def __init__(
         self, columns: Sequence[Column[T]], *, title: str = "Requests", capacity: int = CAPACITY, id: str | None = None
     ) -> None:
-        super().__init__(title, id=id)
-        self.columns = list(columns)
-        self.hidden: set[str] = set()
+        super().__init__(columns, title, "", id=id)
         self.ring: Ring[T] = Ring(capacity)
+        self.live: Ring[T] | None = None
         self.cursor = 0
         self.bottom = 0
         """One past the number of the last row on screen."""
         self.following = True
         self.waiting = 0
         self.empty: list[Line] = []
-        self._layout: tuple[int, list[tuple[Column[T], int]]] = (-1, [])
 
     def add(self, rows: Sequence[T]) -> None:
         if not rows:
+            return
+        if self.live is not None:
+            self.live.extend(rows)
+            self.waiting += len(rows)
             return
         self.ring.extend(rows)
         if self.following:
@@ -123,12 +124,35 @@ class LogView(Panel, Generic[T]):
 
     def replace(self, rows: Sequence[T]) -> None:
         """Other rows altogether (another filter); follows again."""
+        self._unsort()
         self.ring.clear()
         self.ring.extend(rows)
         self.follow()
 
+    def put_in_order(self) -> None:
+        """By the column the highest first or last; without one, as they came. None of it while rows run by."""
+        if self.sort_column < 0:
+            self.follow()
+            return
+        value = self.columns[self.sort_column].value
+        assert value is not None  # columns without one are never sorted by
+        self.pause()
+        live = self.live = self.live or self.ring
+        rows = [live[number] for number in range(live.first, live.added)]
+        rows.sort(key=lambda row: sortable(value(row)), reverse=self.sort_reverse)
+        self.ring = Ring(live.capacity)
+        self.ring.extend(rows)
+        self.cursor, self.bottom = 0, min(len(rows), self.list_height)
+        self.repaint()
+        self.post_message(self.Moved())
+
+    def _unsort(self) -> None:
+        if self.live is not None:
+            self.ring, self.live, self.sort_column = self.live, None, -1
+
     def follow(self) -> None:
         was_following = self.following
+        self._unsort()
         self.following = True
         self.waiting = 0
         self.bottom = self.ring.added
@@ -158,20 +182,10 @@ class LogView(Panel, Generic[T]):
 
     def set_columns(self, columns: Sequence[Column[T]]) -> None:
         if list(columns) != self.columns:
+            if self.sort_column >= 0:
+                self.follow()
             self.columns = list(columns)
-            self.relayout()
-
-    def relayout(self) -> None:
-        self._layout = (-1, [])
-        self.repaint()
-
-    def shown_columns(self, width: int) -> list[tuple[Column[T], int]]:
-        if self._layout[0] != width:
-            self._layout = (
-                width,
-                fitting([column for column in self.columns if column.title not in self.hidden], width),
-            )
-        return self._layout[1]
+            self.repaint()
 
     def row(self, y: int, width: int) -> tuple[Line, Style | None]:
         line, overlay = super().row(y, width)
@@ -192,7 +206,7 @@ class LogView(Panel, Generic[T]):
         if y == 0:
             for column, room in columns:
                 line += [(" ", "")] if line else []
-                line.append((fit(column.title, room, column.align), "head"))
+                line.append((fit(self.sorted_title(column), room, column.align), "head"))
             return line, None
         number = self.top + y - 1
         if number >= min(self.bottom, self.ring.added):
@@ -211,7 +225,7 @@ class LogView(Panel, Generic[T]):
     def move_to(self, number: int) -> None:
         if not len(self.ring):
             return
-        if number < self.ring.first:
+        if number < self.ring.first and self.live is None:
             self.post_message(self.AtTop())
         number = max(self.ring.first, min(number, self.ring.added - 1))
         if self.following and number < self.ring.added - 1:

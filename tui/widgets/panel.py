@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from tui.themes import ON_CURSOR, Palette
 from tui.widgets.bound import bindings
-from tui.widgets.line import Line, fit_line, width_of
+from tui.widgets.line import Line, fit_line, folded, width_of
 from tui.widgets.marks import plain_signs
 
 if TYPE_CHECKING:
@@ -207,6 +207,8 @@ class TextPanel(Panel):
     ) -> None:
         super().__init__(title, aside, id=id, classes=classes, focusable=focusable)
         self.lines: list[Line] = []
+        self.given: list[Line] = []
+        self.wraps = False
         self.top = 0
         self._width = 0
 
@@ -216,11 +218,20 @@ class TextPanel(Panel):
             self.post_message(self.Resized())
 
     def set_lines(self, lines: list[Line], *, keep_place: bool = True) -> None:
+        self.given = lines
+        if self.wraps:
+            lines = [part for line in lines for part in folded(line, self.inner_width)]
         self.lines = lines
         if not keep_place:
             self.top = 0
         self.top = max(0, min(self.top, len(lines) - self.inner_height))
         self.changed()
+
+    def switch_wrap(self) -> None:
+        """Long lines are cut, or go on below."""
+        self.wraps = not self.wraps
+        self.set_lines(self.given)
+        self.optyx.say("Long lines go on below." if self.wraps else "Long lines are cut.")
 
     def content(self, y: int, width: int) -> tuple[Line, Style | None]:
         index = y + self.top

@@ -1,0 +1,90 @@
+"""Lists as the user wants them: sorted by any column, all columns or those that fit, long lines cut or whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tui.fake_gateway import FakeGateway
+from tests.tui.stage import SMALL, WIDE, painted_text, screen_text, settled, stage, until
+from tui.location import Location
+from tui.widgets.line import folded, width_of
+
+
+@pytest.fixture
+def gateway():
+    with FakeGateway() as fake:
+        yield fake
+
+
+def head(app):
+    return next(line for line in screen_text(app).split("\n") if "NAME" in line or "TIME" in line)
+
+
+async def test_wide_shows_every_column_and_moves_across_them(gateway):
+    async with stage(gateway, SMALL, Location("keys", project="acme")) as (app, pilot):
+        assert "MADE BY" not in head(app)
+        assert "PUBLIC ID" in head(app)
+        await pilot.press("v")
+        assert "PUBLIC ID" in head(app)
+        for _ in range(8):
+            await pilot.press("right")
+        await settled(app, pilot)
+        assert "MADE BY" in head(app)
+        assert "PUBLIC ID" not in head(app)
+        assert "web-prod" in screen_text(app), "the first column stays"
+        await pilot.press(*["left"] * 8, "v")
+        assert "MADE BY" not in head(app)
+
+
+async def test_the_tail_sorts_by_a_chosen_column_and_follows_again(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        view = app.view.calls
+        titles = [column.title for column in view.columns]
+        await pilot.press("C", *["down"] * titles.index("TOTAL"), "s", "escape")
+        await until(lambda: "TOTAL▾" in head(app), pilot)
+        shown = [view.ring[number].total_ms or 0 for number in range(view.ring.first, view.ring.added)]
+        assert shown == sorted(shown, reverse=True)
+        assert view.cursor == 0
+        assert "SORTED" in screen_text(app)
+        before = len(view.ring)
+        gateway.rate = 200
+        await until(lambda: view.waiting > 5, pilot)
+        assert len(view.ring) == before, "what comes meanwhile does not move the rows"
+        gateway.rate = 0
+        await pilot.press("G")
+        await until(lambda: "FOLLOWING" in screen_text(app), pilot)
+        assert len(view.ring) > before
+        assert "TOTAL▾" not in head(app)
+
+
+async def test_S_goes_through_the_columns_of_the_tail_too(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        await pilot.press("S")
+        assert "TIME▴" in head(app)
+        await pilot.press("S", "S")
+        assert "ST▴" in head(app)
+
+
+async def test_w_wraps_the_long_lines_of_a_detail(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        await pilot.press("up", "up")
+        await until(lambda: app.view.detail is not None and not app.view.waiting, pilot)
+        pane = app.view.query_one("#pane")
+        long_line = [("x" * 150, ""), (" the end", "warn")]
+        pane.set_lines([long_line])
+        assert "the end" not in painted_text(pane)
+        await pilot.press("w")
+        assert pane.wraps
+        pane.set_lines([long_line])
+        assert "the end" in painted_text(pane)
+        assert all(width_of(line) <= pane.inner_width for line in pane.lines)
+
+
+def test_folding_keeps_every_letter_and_style_and_never_overflows():
+    line = [("日本語 " * 9, "good"), ("abc" * 20, "bad"), ("", ""), ("end", "warn")]
+    for width in (2, 3, 7, 20, 500):
+        rows = folded(line, width)
+        assert all(width_of(row) <= width for row in rows)
+        letters = "".join(text for row in rows for text, _ in row).replace(" ", "")
+        assert letters == "日本語" * 9 + "abc" * 20 + "end"
+        assert rows[-1][-1][1] == "warn"
