@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
@@ -212,10 +211,12 @@ class TextPanel(Panel):
         self.top = 0
         self._width = 0
 
-    def on_resize(self, event: events.Resize) -> None:
-        if event.size.width != self._width:
-            self._width = event.size.width
+    def row(self, y: int, width: int) -> tuple[Line, Style | None]:
+        """The width that is drawn is what counts: on a busy machine a first Resize event was seen never to come."""
+        if width != self._width:
+            self._width = width
             self.post_message(self.Resized())
+        return super().row(y, width)
 
     def set_lines(self, lines: list[Line], *, keep_place: bool = True) -> None:
         self.given = lines
