@@ -75,6 +75,7 @@ class Output:
     def rows(self, records: Sequence[Record], columns: Sequence[Column], name: str = "id", empty: str = "") -> None:
         """A list. `name`: the field that `-o name` prints."""
         records = self._sorted(records)
+        self._require_fields(records)
         if self.format == "json":
             self.write(_json([self._selected(one) for one in records]))
         elif self.format == "ndjson":
@@ -99,6 +100,7 @@ class Output:
 
     def one(self, record: Record, columns: Sequence[Column], name: str = "id") -> None:
         """A single record: a list of `label  value` for people, a document otherwise."""
+        self._require_fields([record])
         if self.format == "json":
             self.write(_json(self._selected(record)))
         elif self.format == "yaml":
@@ -121,6 +123,15 @@ class Output:
         if not self.flags.fields:
             return whole
         return {path: pick(whole, path) for path in self.flags.fields.split(",")}
+
+    def _require_fields(self, records: Sequence[Record]) -> None:
+        """A field that no record has is a slip of the keyboard: nothing but nulls would come of it."""
+        if not self.flags.fields or not records:
+            return
+        wholes = [with_dollars(one) for one in records]
+        for path in self.flags.fields.split(","):
+            if path != "." and not any(_has(one, path) for one in wholes):
+                raise usage(f"--fields {path}: there is no such field", f"there are {', '.join(wholes[0])}")
 
     def _sorted(self, records: Sequence[Record]) -> Sequence[Record]:
         path = self.flags.sort_by

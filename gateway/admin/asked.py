@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.admin.paging import PageQuery
-from gateway.admin.schema import Role
+from gateway.admin.schema import KeyStatus, Role
 from gateway.catalog import Kind, Mode, Window
 
 
@@ -17,7 +17,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 Name = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"\S")]
-Slug = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+Slug = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", examples=["acme-web"])]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 ModelPattern = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^\S+$")]
 ModelPatterns = Annotated[list[ModelPattern], Meta(max_length=1000)]
@@ -27,7 +27,7 @@ Amount = Annotated[str, Meta(min_length=1, max_length=32)]
 When = Annotated[str, Meta(min_length=1, max_length=40)]
 Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
 Tokens = Annotated[int, Meta(ge=1, le=10**9)]
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", examples=["lena@example.com"])]
 
 
 class OrgChange(Asked):
@@ -50,7 +50,7 @@ class ProjectChange(Asked):
 
 
 class ProjectsQuery(PageQuery):
-    status: str | None = None
+    status: Literal["active", "archived"] | None = None
 
 
 class NewKey(Asked):
@@ -76,7 +76,7 @@ class LimitsQuery(PageQuery):
 
 
 class KeysQuery(PageQuery):
-    status: str | None = None
+    status: KeyStatus | None = None
 
 
 class Rotation(Asked):
@@ -154,15 +154,18 @@ class Raise(Asked):
 class NewProvider(Asked):
     """`credential` is the secret itself and is stored sealed; `credential_source` names a variable instead: `env:NAME`."""
 
-    name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9._-]*$", examples=["vllm-2"])]
     kind: Kind
     base_url: Annotated[str, Meta(max_length=500)]
     credential: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
-    credential_source: Annotated[str, Meta(pattern=r"^(env:[A-Z][A-Z0-9_]{0,63}|none)$")] | None = None
+    credential_source: (
+        Annotated[str, Meta(pattern=r"^(env:[A-Z][A-Z0-9_]{0,63}|none)$", examples=["env:OPENAI_API_KEY, or none"])]
+        | None
+    ) = None
     enabled: bool = True
     timeouts: Timeouts | None = None
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
-    on_disconnect: Annotated[str, Meta(pattern=r"^(cancel|drain)$")] = "cancel"
+    on_disconnect: Annotated[str, Meta(pattern=r"^(cancel|drain)$", examples=["cancel, or drain"])] = "cancel"
     position: Annotated[int, Meta(ge=0, le=10_000)] = 100
 
 
@@ -172,10 +175,13 @@ class ProviderChange(Asked):
     enabled: bool | UnsetType = UNSET
     base_url: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET
     credential: Annotated[str, Meta(min_length=1, max_length=4096)] | UnsetType = UNSET
-    credential_source: Annotated[str, Meta(pattern=r"^(env:[A-Z][A-Z0-9_]{0,63}|none)$")] | UnsetType = UNSET
+    credential_source: (
+        Annotated[str, Meta(pattern=r"^(env:[A-Z][A-Z0-9_]{0,63}|none)$", examples=["env:OPENAI_API_KEY, or none"])]
+        | UnsetType
+    ) = UNSET
     timeouts: Timeouts | UnsetType = UNSET
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] | UnsetType = UNSET
-    on_disconnect: Annotated[str, Meta(pattern=r"^(cancel|drain)$")] | UnsetType = UNSET
+    on_disconnect: Annotated[str, Meta(pattern=r"^(cancel|drain)$", examples=["cancel, or drain"])] | UnsetType = UNSET
     position: Annotated[int, Meta(ge=0, le=10_000)] | UnsetType = UNSET
 
 
@@ -237,7 +243,7 @@ class TierChange(Asked):
     targets: Targets
 
 
-TierName = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+TierName = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$", examples=["fast"])]
 
 
 class TierAsked(Asked):

@@ -29,7 +29,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = ("kind", "month", "project_id", "project", "key", "provider", "model", "calls", "prompt_tokens", "completion_tokens", "cached_tokens",
            "unpriced_calls", "cost_nusd", "cost_usd", "balance_nusd", "balance_usd", "note")  # fmt: skip
 
-Month = Annotated[str, Meta(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, Meta(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$", examples=["2026-11"])]
 
 
 class EntriesQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -63,7 +63,8 @@ def convert(given: Mapping[str, Any], kind: type[T], *, strict: bool) -> T:
         try:
             values[field.name] = msgspec.convert(value, field.type, strict=strict)
         except msgspec.ValidationError as error:
-            problems.append(_placed(_inside(name, value, field.type, strict), str(error)))
+            where, reason = _placed(_inside(name, value, field.type, strict), str(error))
+            problems.append((where, _taken(field.type, where == name, reason)))
     problems += [(name, "it is required") for name, field in fields.items() if field.required and name not in given]
     if problems:
         refuse(problems)
@@ -108,6 +109,31 @@ def _placed(name: str, message: str) -> tuple[str, str]:
     reason, place = match.group(1), (match.group(2) or "").removeprefix("[...]").removeprefix(".")
     where = name if not place else f"{name}{place}" if place.startswith("[") else f"{name}.{place}"
     return where, reason[:1].lower() + reason[1:]
+
+
+def _taken(kind: Any, is_whole: bool, reason: str) -> str:
+    """The reason, with what would be taken in place of an enum's or a pattern's name. Inside of a value that is msgspec's to say."""
+    if is_whole and reason.startswith("invalid enum value"):
+        known = [str(one) for part in _parts(kind) if get_origin(part) is Literal for one in get_args(part)]
+        return (
+            f"there is no {reason.removeprefix('invalid enum value ')}; there is {', '.join(known)}"
+            if known
+            else reason
+        )
+    if is_whole and "matching regex" in reason:
+        like = next((str(meta.examples[0]) for part in _parts(kind) for meta in _metas(part) if meta.examples), None)
+        return f"it is written like {like}" if like else reason
+    return reason
+
+
+def _parts(kind: Any) -> list[Any]:
+    """A type, and those that it is a union of."""
+    inner = [] if get_origin(kind) in (Literal, Annotated) else get_args(kind)
+    return [kind, *(part for one in inner for part in _parts(one))]
+
+
+def _metas(kind: Any) -> list[msgspec.Meta]:
+    return [one for one in getattr(kind, "__metadata__", ()) if isinstance(one, msgspec.Meta)]
 
 
 def _unwanted(value: Any, where: str, depth: int) -> tuple[str, str] | None:

@@ -33,9 +33,16 @@ MOST_NUSD = 10**15
 
 async def list_models(ask: Ask[Nothing, a.ModelsQuery]) -> s.Page[s.Model]:
     q = ask.query
+    await _require_provider(ask, q.provider)
     rows = await store.after(ask.db, q.provider, decode_cursor(q.cursor, tuple[str, str]), q.limit + 1)
     listed = page(rows, q.limit, lambda row: (row.id, row.provider))
     return s.Page(data=[_told(row, s.Model) for row in listed.data], next=listed.next)
+
+
+async def _require_provider(ask: Ask[Any, Any], name: str | None) -> None:
+    """An empty list would say that it has none."""
+    if name and not await providers.all_of(ask.db, name):
+        raise NotFound(f"There is no provider {name[:80]!r}.", param="provider")
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
@@ -80,6 +87,7 @@ async def update(ask: Ask[a.ModelChange, Nothing]) -> s.SavedModel:
 
 async def list_prices(ask: Ask[Nothing, a.PricesQuery]) -> s.Page[s.Price]:
     q = ask.query
+    await _require_provider(ask, q.provider)
     place = decode_cursor(q.cursor, tuple[str, str, datetime, str])
     rows = await store.prices_after(ask.db, q.provider, q.model, place, q.limit + 1)
     listed = page(rows, q.limit, lambda row: (row.provider, row.model, row.effective_from.isoformat(), row.id))

@@ -216,3 +216,16 @@ def test_widths_are_cells():
     assert cells("日本") == 4
     assert cut("日本語テスト", 5) == "日本…"
     assert cut("abc", 3) == "abc"
+
+
+def test_a_filter_or_field_that_is_none_is_2_and_not_an_empty_list(fake):
+    for words, says in (
+        (("keys", "list", "--status", "lost"), "they are active, unused"),
+        (("keys", "list", "--expiring", "soon"), "--expiring soon: it is a duration"),
+        (("projects", "list", "--fields", "slug,colour"), "--fields colour: there is no such field"),
+        (("projects", "list", "--json=colour"), "there are id, slug"),
+        (("projects", "list", "-o", "csv", "--fields", "colour"), "--fields colour"),
+    ):
+        ran = optyx(*words)
+        assert (ran.status, ran.out) == (2, ""), words
+        assert says in ran.err

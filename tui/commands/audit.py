@@ -71,7 +71,12 @@ def _query(run: Invocation, words: list[str] | None, since: str, until: str = ""
 def list_entries(words: Filter = None, since: Since = "", until: Annotated[str, typer.Option("--until")] = "") -> None:
     """What was changed, newest first."""
     run = current()
-    run.list(run.rows("/audit", **_query(run, words, since, until)), TRAIL, "id", "Nothing was changed yet.")
+    run.list(
+        run.rows("/audit", **_query(run, words, since, until)),
+        TRAIL,
+        "id",
+        "No entry matches." if words or since or until or run.project else "Nothing was changed yet.",
+    )
 
 
 @audit.command("get")

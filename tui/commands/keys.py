@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from tui.invocation import Invocation, current, path_of, words_of_stdin
 
 keys = typer.Typer(no_args_is_help=True, help="What proves a project to the gateway.")
 
+STATES = ("active", "unused", "disabled", "expired", "grace", "revoked")
 COLUMNS = [
     Column("NAME", "name"),
     Column("PROJECT", "project"),
@@ -80,30 +82,40 @@ def list_keys(
 ) -> None:
     """The keys of a project, or of all of them."""
     run = current()
-    where = [run.project] if run.project else [one["slug"] for one in run.every("/projects")]
-    rows = [key for project in where for key in run.every(path_of("projects", project, "keys"))]
-    rows = [key for key in rows if _wanted(key, status, expiring, idle)]
+    is_wanted = _filter(status, expiring, idle)
     most = run.flags.limit
+    rows: list[dict[str, Any]] = []
+    for project in [run.project] if run.project else [one["slug"] for one in run.every("/projects")]:
+        rows += [key for key in run.every(path_of("projects", project, "keys")) if is_wanted(key)]
+        if 0 <= most < len(rows):
+            break
     if 0 <= most < len(rows):
         run.tell_cut(most, "")
         rows = rows[:most]
     run.list(rows, COLUMNS, "id", "No keys here: optyx keys create -p PROJECT --name NAME")
 
 
-def _wanted(key: dict[str, Any], status: str, expiring: str, idle: str) -> bool:
+def _filter(status: str, expiring: str, idle: str) -> Callable[[dict[str, Any]], bool]:
+    """Raises Fault for a status or a duration that is none."""
     from tui import clock
 
-    if status and key["status"] not in status.split(","):
-        return False
-    if expiring:
-        at = figures.parsed(key.get("expires_at"))
-        if at is None or at.timestamp() - clock.now() > seconds(expiring, "--expiring"):
+    states = set(status.split(",")) if status else set(STATES)
+    unknown = sorted(states - set(STATES))
+    if unknown:
+        raise usage(f"--status {unknown[0]}: there is no such status", f"they are {', '.join(STATES)}")
+    ends_in_s = seconds(expiring, "--expiring") if expiring else None
+    idle_s = seconds(idle, "--idle") if idle else None
+
+    def is_wanted(key: dict[str, Any]) -> bool:
+        ends = figures.parsed(key.get("expires_at"))
+        used = figures.parsed(key.get("last_used_at") or key.get("created_at"))
+        if ends_in_s is not None and (ends is None or ends.timestamp() - clock.now() > ends_in_s):
             return False
-    if idle:
-        at = figures.parsed(key.get("last_used_at") or key.get("created_at"))
-        if at is not None and clock.now() - at.timestamp() < seconds(idle, "--idle"):
+        if idle_s is not None and used is not None and clock.now() - used.timestamp() < idle_s:
             return False
-    return True
+        return key["status"] in states
+
+    return is_wanted
 
 
 @keys.command("get")
