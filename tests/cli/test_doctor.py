@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import http.server
 import json
 import os
+import shutil
 import socket
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -133,21 +136,60 @@ def test_open_credentials_are_found_and_closed(sound):
 
 
 TMUX = """#!/bin/sh
-case "$3" in escape-time) echo 500;; set-clipboard) echo off;; esac
+case "$1 $3" in
+    *escape-time) echo 500;; *set-clipboard) echo off;; load-buffer*) cat > "$0.buffer";; show-buffer*) cat "$0.buffer";;
+    display-message*) echo 256,clipboard,title;;
+esac
 """
 
 
-def test_tmux_s_escape_time_and_clipboard(sound, monkeypatch, tmp_path):
+@pytest.fixture
+def scripted_tmux(sound, monkeypatch, tmp_path):
     tool = tmp_path / "tmux"
-    tool.write_text(TMUX)
-    tool.chmod(0o755)
+
+    def script(text: str) -> None:
+        tool.write_text(text)
+        tool.chmod(0o755)
+
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+    return script
+
+
+def test_tmux_s_escape_time_and_clipboard(scripted_tmux):
+    scripted_tmux(TMUX)
     problems = found(doctor("terminal"))
     assert "escape-time 10" in problems["tmux escape-time"]["fix"]
     assert "set-clipboard" in problems["tmux set-clipboard"]["fix"]
-    tool.write_text(TMUX.replace("500", "10").replace("off", "external"))
+    mended = TMUX.replace("500", "10").replace("off", "external")
+    scripted_tmux(mended)
     assert not [name for name in found(doctor("terminal")) if name.startswith("tmux")]
+    scripted_tmux(mended.replace("256,clipboard,title", "256,title"))
+    assert "terminal-features" in found(doctor("terminal"))["tmux buffer"]["fix"]
+    scripted_tmux(mended.replace('cat "$0.buffer"', "true"))
+    assert "does not give back" in found(doctor("terminal"))["tmux buffer"]["what"]
+
+
+def test_a_copy_inside_of_a_real_tmux(scripted_tmux, monkeypatch, tmp_path):
+    """Where there is one; its buffers are as they were afterwards."""
+    if shutil.which("tmux") is None:
+        scripted_tmux(TMUX.replace("500", "10").replace("off", "external"))
+        assert "tmux buffer" not in found(doctor("terminal"))
+        return
+    place = ["tmux", "-S", str(tmp_path / "s"), "-f", "/dev/null"]
+    monkeypatch.delenv("TMUX")
+    subprocess.run([*place, "new-session", "-d", "-x", "120", "-y", "36", "cat"], check=True, timeout=10)
+    try:
+        at = subprocess.run(
+            [*place, "display-message", "-p", "#{socket_path},#{pid},0"], capture_output=True, text=True
+        )
+        monkeypatch.setenv("TMUX", at.stdout.strip())
+        ran = doctor("terminal")
+        assert "escape-time 10" in found(ran)["tmux escape-time"]["fix"]
+        assert [one["state"] for one in ran.json["checks"] if one["check"] == "tmux buffer"] == ["ok"]
+        assert subprocess.run([*place, "list-buffers"], capture_output=True, text=True).stdout == ""
+    finally:
+        subprocess.run([*place, "kill-server"], check=True, timeout=10)
 
 
 def test_a_terminal_without_utf8(sound):
@@ -217,11 +259,14 @@ def test_a_clock_that_is_an_hour_off(fake, monkeypatch):
         assert "apart" in found(doctor("net"))["clock"]["what"]
 
 
-def test_a_proxy_that_buffers_events(fake, monkeypatch):
-    monkeypatch.setattr("tui.checks.reached.FIRST_BYTES_S", 0.3)
-    with Proxy(fake.url, buffers=True) as url:
+@pytest.mark.parametrize("buffers", [True, False])
+async def test_a_proxy_that_buffers_events(live, gateway, monkeypatch, buffers):
+    monkeypatch.setattr("tui.checks.reached.FIRST_BYTES_S", 1.0)
+    with Proxy(gateway.url, buffers=buffers) as url:
         monkeypatch.setenv("OPTYX_GATEWAY_URL", url)
-        assert "proxy_buffering off" in found(doctor("stream"))["events"]["fix"]
+        problems = found(await live("doctor", "-o", "json", "--only", "stream"))
+    assert ("events" in problems) is buffers
+    assert not buffers or "proxy_buffering off" in problems["events"]["fix"]
 
 
 class Proxy:
@@ -242,20 +287,29 @@ class Proxy:
                 return proxy.date or super().date_time_string(timestamp)
 
             def do_GET(self) -> None:
-                if proxy.buffers and self.path.startswith("/admin/v1/logs/tail"):
-                    proxy.done.wait(10)
-                    return
                 import urllib.request
 
                 asked = urllib.request.Request(
                     proxy.upstream + self.path, headers={"Authorization": self.headers.get("authorization", "")}
                 )
                 with urllib.request.urlopen(asked) as answer:
-                    body = answer.read()
-                self.send_response(200)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                    self.send_response(200)
+                    self.send_header("connection", "close")
+                    self.end_headers()
+                    self.close_connection = True
+                    self.relay(answer)
+
+            def relay(self, answer: http.client.HTTPResponse) -> None:
+                """As nginx does without `proxy_buffering off`: what has come waits for a full buffer or the end."""
+                held = b""
+                while not proxy.done.is_set() and (piece := answer.read1(4096)):
+                    held += piece
+                    if not proxy.buffers or len(held) >= 1 << 16:
+                        with contextlib.suppress(OSError):  # the client has left
+                            self.wfile.write(held)
+                        held = b""
+                with contextlib.suppress(OSError):
+                    self.wfile.write(held)
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})

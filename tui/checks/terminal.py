@@ -84,12 +84,47 @@ def tmux(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield ok(GROUP, "tmux set-clipboard", f"tmux passes copied text on (set-clipboard {clipboard or 'external'}).")
+    yield from _copied(env)
+
+
+PROBE = "optyx doctor was here"
+
+
+def _copied(env: Mapping[str, str]) -> Iterator[Finding]:
+    """The way a copy takes, but for its last step: the user's clipboard keeps what it holds."""
+    name = f"optyx-doctor-{os.getpid()}"
+    _tmux(env, "load-buffer", "-b", name, "-", given=PROBE)
+    came = _tmux(env, "show-buffer", "-b", name)
+    _tmux(env, "delete-buffer", "-b", name)
+    features = _tmux(env, "display-message", "-p", "#{client_termfeatures}")
+    if came != PROBE:
+        yield problem(
+            GROUP, "tmux buffer", "tmux does not give back what is put into a buffer of it.",
+            "Copying a key or a request id does nothing.", "Is this the tmux that TMUX names? tmux -V; or OPTYX_CLIPBOARD=osc52",
+        )  # fmt: skip
+    elif features and "clipboard" not in features.split(","):
+        yield problem(
+            GROUP, "tmux buffer", "tmux does not know that this terminal has a clipboard.",
+            "What is copied stays in tmux: prefix ] pastes it, your own clipboard does not have it.",
+            "In ~/.tmux.conf: set -as terminal-features ',*:clipboard'; then attach anew",
+        )  # fmt: skip
+    else:
+        yield ok(
+            GROUP,
+            "tmux buffer",
+            "What is copied goes into a tmux buffer" + (" and on to the terminal." if features else "."),
+        )
 
 
 def _option(name: str, env: Mapping[str, str]) -> str:
+    return _tmux(env, "show-options", "-sv", name)
+
+
+def _tmux(env: Mapping[str, str], *words: str, given: str = "") -> str:
+    """What it says; nothing when it fails."""
     try:
         done = subprocess.run(
-            ["tmux", "show-options", "-sv", name], capture_output=True, text=True, timeout=3, check=False, env=dict(env)
+            ["tmux", *words], input=given, capture_output=True, text=True, timeout=3, check=False, env=dict(env)
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
