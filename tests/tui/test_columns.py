@@ -57,12 +57,14 @@ async def test_the_tail_sorts_by_a_chosen_column_and_follows_again(gateway):
         assert "TOTAL▾" not in head(app)
 
 
-async def test_S_goes_through_the_columns_of_the_tail_too(gateway):
+async def test_s_goes_through_the_columns_of_the_tail_too(gateway):
     async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
-        await pilot.press("S")
+        await pilot.press("s")
         assert "TIME▴" in head(app)
-        await pilot.press("S", "S")
+        await pilot.press("s")
         assert "ST▴" in head(app)
+        await pilot.press("S")
+        assert "ST▾" in head(app)
 
 
 async def test_w_wraps_the_long_lines_of_a_detail(gateway):

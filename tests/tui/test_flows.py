@@ -495,3 +495,22 @@ async def test_a_read_only_context_is_not_lifted_by_a_command(gateway):
         arrive_together(app, ":readonly off\r")
         await said(app, pilot, "The context prod is read-only")
         assert not app.may_write
+
+
+async def test_s_sorts_by_the_next_column_in_sight_and_S_the_other_way_round(gateway):
+    async with stage(gateway, WIDE, KEYS) as (app, pilot):
+        rows = app.view.rows
+        names = [one.name for one in rows.rows]
+        await pilot.press("s")
+        assert [one.name for one in rows.rows] == sorted(names)
+        await pilot.press("S")
+        assert [one.name for one in rows.rows] == sorted(names, reverse=True)
+        await pilot.press("s")
+        assert rows.columns[rows.sort_column].title == "PUBLIC ID"
+    async with stage(gateway, WIDE, Location("projects")) as (app, pilot):
+        await pilot.press("S", "S")
+        assert [one.name for one in app.view.rows.rows] == sorted(
+            (one.name for one in app.view.rows.rows), reverse=True
+        )
+        await pilot.press("s")
+        await until(lambda: app.history.here.screen == "settings", pilot)

@@ -131,7 +131,7 @@ class Keys(View):
 
     def compose(self) -> ComposeResult:
         yield GridTable(
-            COLUMNS, lambda one: one.id, title="Keys", aside="space mark   S sort", id="key-rows", markable=True
+            COLUMNS, lambda one: one.id, title="Keys", aside="space mark   s sort", id="key-rows", markable=True
         )
         with Horizontal(id="below"):
             yield TextPanel(id="key")
@@ -159,8 +159,11 @@ class Keys(View):
         self._choose_columns()
 
     def _choose_columns(self) -> None:
-        self.rows.columns = columns_for(self.app.size.width, of_all=not self.place.project)
-        self.rows.changed()
+        rows = self.rows
+        sorted_by = rows.columns[rows.sort_column].title if rows.sort_column >= 0 else ""
+        rows.columns = columns_for(self.app.size.width, of_all=not self.place.project)
+        rows.sort_column = next((at for at, column in enumerate(rows.columns) if column.title == sorted_by), -1)
+        rows.changed()
 
     def visit(self, place: Location) -> None:
         if place.project != self.place.project:

@@ -145,7 +145,7 @@ class Limits(View):
         self.editing: tuple[str, str, str, str] | None = None
 
     def compose(self) -> ComposeResult:
-        yield GridTable(BUDGETS, lambda one: one.id, title="Budgets", aside="S sort", id="budgets")
+        yield GridTable(BUDGETS, lambda one: one.id, title="Budgets", aside="s sort", id="budgets")
         with Horizontal(id="below"):
             yield GridTable(RATES, lambda one: f"{one.scope}:{one.subject}", title="Rate limits, now", id="rates")
             yield TextPanel("Act", id="act")

@@ -77,7 +77,7 @@ class Models(View):
 
     def compose(self) -> ComposeResult:
         yield GridTable(
-            COLUMNS, lambda one: f"{one.provider}/{one.id}", title="Models", aside="S sort", id="model-rows"
+            COLUMNS, lambda one: f"{one.provider}/{one.id}", title="Models", aside="s sort", id="model-rows"
         )
 
     @property

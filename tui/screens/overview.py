@@ -218,7 +218,7 @@ class Overview(View):
         self.grid("top-rows").set_rows(
             (data.top_projects, data.top_keys, data.top_models)[self.top_by],
             f"Top {names[self.top_by]}",
-            f"t: {names[(self.top_by + 1) % 3]}   S sort",
+            f"t: {names[(self.top_by + 1) % 3]}   s sort",
         )
         asking = f" ({len(data.attention)})" if data.attention else ""
         self.grid("attention").set_rows(data.attention, f"Needs attention{asking}")

@@ -96,7 +96,15 @@ class Projects(View):
     """
 
     def compose(self) -> ComposeResult:
-        yield GridTable(COLUMNS, lambda one: one.id, title="Projects", aside="S sort", id="project-rows", markable=True)
+        yield GridTable(
+            COLUMNS,
+            lambda one: one.id,
+            title="Projects",
+            aside="S sort",
+            id="project-rows",
+            markable=True,
+            sorts_by_s=False,
+        )
         with Horizontal(id="below"):
             yield TextPanel(id="project")
             yield TextPanel("Actions", id="actions")

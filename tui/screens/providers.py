@@ -91,7 +91,7 @@ class Providers(View):
         self.doing = ""
 
     def compose(self) -> ComposeResult:
-        yield GridTable(COLUMNS, lambda one: one.id or one.name, title="Providers", aside="S sort", id="provider-rows")
+        yield GridTable(COLUMNS, lambda one: one.id or one.name, title="Providers", aside="s sort", id="provider-rows")
         with Horizontal(id="below"):
             yield TextPanel(id="provider")
             yield TextPanel("Test and act", id="test")

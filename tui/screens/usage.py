@@ -78,7 +78,7 @@ class Usage(View):
             ),
         ]
         yield GridTable(
-            columns, lambda one: one.group_id or one.group, title="Usage", aside="←→ by what   S sort", id="usage-rows"
+            columns, lambda one: one.group_id or one.group, title="Usage", aside="←→ by what   s sort", id="usage-rows"
         )
 
     def _share(self, one: UsageRow) -> Line:

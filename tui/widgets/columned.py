@@ -78,6 +78,7 @@ class Columned(Panel, Generic[T]):
         self.columns = list(columns)
         self.hidden: set[str] = set()
         self.is_wide = False
+        self.sorts_by_s = True
         self.past = 0
         self.sort_column = -1
         self.sort_reverse = False
@@ -111,14 +112,20 @@ class Columned(Panel, Generic[T]):
         self.repaint()
 
     def action_sort(self) -> None:
-        """Each column up, then down; after the last one, as the gateway gave them."""
-        if self.sort_column >= 0 and not self.sort_reverse:
-            self.sort_reverse = True
-        else:
-            places = [index for index, column in enumerate(self.columns) if column.value is not None]
-            later = [place for place in places if place > self.sort_column]
-            self.sort_column, self.sort_reverse = (later[0] if later else -1), False
+        """By the next column in sight; after the last one, as the gateway gave them."""
+        shown = {column.title for column, _ in self.shown_columns(self.inner_width)}
+        places = [at for at, column in enumerate(self.columns) if column.value is not None and column.title in shown]
+        self.sort_column = next((place for place in places if place > self.sort_column), -1)
+        self.sort_reverse = False
         self.put_in_order()
+
+    def action_reverse(self) -> None:
+        """The other way round. Where the view has `s` for itself, the next column comes after that."""
+        if self.sort_column < 0 or (self.sort_reverse and not self.sorts_by_s):
+            self.action_sort()
+        else:
+            self.sort_reverse = not self.sort_reverse
+            self.put_in_order()
 
     def sort_by(self, index: int) -> None:
         """By this column, the highest first; again: the lowest first."""
@@ -128,6 +135,8 @@ class Columned(Panel, Generic[T]):
             self.put_in_order()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "sort":
+            return self.sorts_by_s
         return self.is_wide or action != "across"
 
 

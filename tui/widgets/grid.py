@@ -43,9 +43,10 @@ class GridTable(Columned[T]):
         classes: str | None = None,
         text: Callable[[T], str] | None = None,
         markable: bool = False,
+        sorts_by_s: bool = True,
     ) -> None:
         super().__init__(columns, title, aside, id=id, classes=classes)
-        self.markable = markable
+        self.markable, self.sorts_by_s = markable, sorts_by_s
         self.key_of = key
         self.text_of = text or (lambda row: " ".join(cell_text(column.draw(row)) for column in self.columns))
         self.all_rows: list[T] = []
