@@ -134,6 +134,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("detail.tab_3", "3", "tab(3)", "", "Response"),
     Action("detail.tab_4", "4", "tab(4)", "", "Headers and attribution"),
     Action("detail.tab_5", "5", "tab(5)", "", "The record as JSON", cli="optyx logs get {id} -o json"),
+    Action("detail.alike", "s", "alike", "alike", "The calls that belong with it: its user, its tags, its key and model", cli="optyx logs list"),
     Action("detail.wrap", "w", "wrap", "", "Long lines: cut or whole"),
     Action("detail.replay", "r", "replay", "replay", "Take this call to the playground", cli="optyx logs replay {id}"),
     Action("detail.key", "k", "go_key", "key", "The key that made it", cli="optyx keys get {key}"),

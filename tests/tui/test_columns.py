@@ -82,6 +82,28 @@ async def test_w_wraps_the_long_lines_of_a_detail(gateway):
         assert all(width_of(line) <= pane.inner_width for line in pane.lines)
 
 
+async def test_a_call_leads_to_those_of_its_user_and_its_tags(gateway):
+    async with stage(gateway, WIDE, Location("detail", object="req_00000000000c")) as (app, pilot):
+        call = app.view.call
+        assert call.user == "u-17"
+        await pilot.press("s")
+        await until(lambda: "tag:feature=search" in screen_text(app), pilot)
+        await pilot.press("enter")
+        await until(lambda: app.history.here.screen == "logs" and app.view.shown_filter == "user:u-17", pilot)
+        await settled(app, pilot)
+        assert 0 < len(app.view.calls.ring) < 300
+        await pilot.press("minus")
+        await until(lambda: app.history.here.screen == "detail", pilot)
+
+
+async def test_the_rate_starts_anew_with_another_filter(gateway):
+    gateway.rate = 100
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        await until(lambda: app.view.rate > 0, pilot)
+        app.view.restart("status:200")
+        assert app.view.rate == 0
+
+
 def test_folding_keeps_every_letter_and_style_and_never_overflows():
     line = [("日本語 " * 9, "good"), ("abc" * 20, "bad"), ("", ""), ("end", "warn")]
     for width in (2, 3, 7, 20, 500):

@@ -17,6 +17,7 @@ from tui.screens import call_lines
 from tui.screens.logs import Logs
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
+from tui.widgets.dialogs import Menu
 from tui.widgets.line import Line, wrapped
 from tui.widgets.panel import Bar, TextPanel
 
@@ -26,6 +27,13 @@ BODIES = (2, 3)
 
 UNBROKEN = 100_000
 """A width at which no line is broken: the panel cuts it."""
+
+
+def as_word(value: str | None) -> str:
+    """A value as one word of a filter."""
+    text = value or ""
+    is_plain = all(letter.isalnum() or letter in "._-=@/+" for letter in text)
+    return text if is_plain else f'"{text}"'
 
 
 class Detail(View):
@@ -180,6 +188,23 @@ class Detail(View):
         self.place = place
         self.load()
         self.optyx.redraw_chrome()
+
+    def action_alike(self) -> None:
+        """A session is what its caller says: one user's calls, or those that carry the same tag."""
+        call = self.call
+        if call is None:
+            return
+        ways = [("its user", f"user:{as_word(call.user)}")] if call.user else []
+        ways += [("its tag", f"tag:{as_word(tag)}") for tag in call.tags or []]
+        ways.append(
+            ("its key and model", f"key:{as_word(call.key)} model:{as_word(call.model or call.requested_model)}")
+        )
+
+        def chosen(index: int | None) -> None:
+            if index is not None:
+                self.optyx.go(Location("logs", filter=ways[index][1]))
+
+        self.app.push_screen(Menu("Calls with", ways), chosen)
 
     def action_wrap(self) -> None:
         self.wraps = not self.wraps

@@ -175,6 +175,7 @@ class Logs(View):
         self.shown_filter = filter_text
         self.searched = filter_text
         self.page_ids = set()
+        self.rate_marks = []
         self.older, self.searched_to = None, ""
         self.forget("older")
         self.detail = None
