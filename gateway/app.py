@@ -393,7 +393,8 @@ def surroundings(config: Config, sealer: Sealer | None, sandbox_url: str | None)
 def listener(host: str, port: int) -> socket.socket:
     """A socket that shares its port with the other workers."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # TCP is named: only then does asyncio set TCP_NODELAY on what comes in
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind((host, port))
