@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import statistics
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
@@ -24,7 +25,10 @@ DAYS = 30
 async def fill(database_url: str, rows: int) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        await logs.fill(connection, rows, DAYS)
+        until = datetime.now(UTC) - timedelta(
+            hours=3
+        )  # a worker looks at the last two hours, and finds rows without sums there
+        await logs.fill(connection, rows, DAYS, until)
     finally:
         await connection.close()
 

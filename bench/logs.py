@@ -95,11 +95,10 @@ FILTERS = {
 }
 
 
-async def fill(connection: Any, rows: int, days: int) -> None:
+async def fill(connection: Any, rows: int, days: int, until: datetime) -> None:
     """Day by day, older first, as life writes it."""
     await connection.execute(PEOPLE)
-    now = datetime.now(UTC)
-    start = (now - timedelta(days=days)).replace(microsecond=0)
+    start = (until - timedelta(days=days)).replace(microsecond=0)
     await partitions.make_days(connection, "request_logs", [start.date() + timedelta(days=n) for n in range(days + 2)])
     for day in range(days):
         since = start + timedelta(days=day)
@@ -250,7 +249,7 @@ async def main(rows: int, days: int, keep: Path | None, rounds: int) -> None:
         filled_s = None
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM request_logs)"):
             began = time.perf_counter()
-            await fill(connection, rows, days)
+            await fill(connection, rows, days, datetime.now(UTC))
             filled_s = time.perf_counter() - began
             print(f"filled in {filled_s:.0f} s")
         result = {

@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument(
         "--mock-port", type=int, default=0, help="where the mock upstream listens, for gateways that are told before"
     )
+    parser.add_argument("--name", default="overhead", help="what the file of results is called")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
         mock = stack.enter_context(rig.upstream(port=given.mock_port))
@@ -176,7 +177,7 @@ def main() -> None:
             processes.pin(each.pid, rig.GATEWAY_CORE)
         rows = compare(subjects, WHOLE + STREAMS, given.rounds, given.seconds)
     show(rows)
-    print(f"written: {write('overhead', rows)}")
+    print(f"written: {write(given.name, rows)}")
 
 
 if __name__ == "__main__":

@@ -200,4 +200,4 @@ def stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
             return
         process.send_signal(how)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(3)
+            process.wait(10)
