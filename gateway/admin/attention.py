@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from gateway.admin import schema as s
-from gateway.admin.gauges import gauges
+from gateway.admin.gauges import of_rows
 from gateway.admin.provider_state import states
 from gateway.catalog import Catalog, Target
 from gateway.instants import iso, iso_of
 from gateway.ledger import usd
 from gateway.store import attention as store
-from gateway.store import providers
+from gateway.store import budgets, providers
 from gateway.store.pool import Connection
 
 ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -122,7 +122,7 @@ def _lacks(target: Target) -> bool:
 
 async def _budgets(db: Connection, now: float) -> list[s.Attention]:
     found = []
-    for budget in await gauges(db, now):
+    for budget in await of_rows(db, now, await budgets.in_use(db)):
         whole = budget.amount_nusd + budget.raise_nusd
         share = budget.spent_nusd / whole if whole else 1.0
         name = f"budget of {budget.scope} {budget.subject_name}"

@@ -17,10 +17,9 @@ async def gauges(
     now: float,
     scope: Scope | None = None,
     subjects: list[str] | None = None,
-    budget_id: str | None = None,
 ) -> list[s.Budget]:
     """Two statements, however many budgets there are."""
-    return await of_rows(db, now, await budgets.of(db, scope, subjects, budget_id))
+    return await of_rows(db, now, await budgets.of(db, scope, subjects))
 
 
 async def of_rows(db: Connection, now: float, rows: list[budgets.BudgetRow]) -> list[s.Budget]:

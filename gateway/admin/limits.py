@@ -111,7 +111,7 @@ async def put_of_org(ask: Ask[a.Limits, Nothing]) -> Reply:
 async def raise_budget(ask: Ask[a.Raise, Nothing]) -> s.Changed:
     """More money until a time. Replaces a raise that still runs; 0.00 ends it."""
     budget_id = ask.path["b"]
-    found = await budgets.of(ask.db, budget_id=budget_id)
+    found = await budgets.of(ask.db, ids=[budget_id])
     if not found:
         raise NotFound(f"There is no budget {budget_id[:80]!r}.")
     row, body = found[0], ask.body

@@ -26,12 +26,21 @@ LEFT JOIN orgs ko ON ko.id = kp.org_id
 BUDGETS_OF = (
     BUDGETS
     + """
-WHERE ($1::text IS NULL OR b.scope = $1) AND ($2::text[] IS NULL OR b.subject = ANY ($2)) AND ($3::text IS NULL OR b.id = $3)
+WHERE ($1::text IS NULL OR b.scope = $1) AND ($2::text[] IS NULL OR b.subject = ANY ($2)) AND ($3::text[] IS NULL OR b.id = ANY ($3))
     AND (b.scope <> 'key' OR k.revoked_at IS NULL) AND p.archived_at IS NULL
     AND ($2::text[] IS NOT NULL OR $3::text IS NOT NULL OR k.expires_at IS NULL OR k.expires_at > now())
 ORDER BY b.scope, b.subject, b.model, b.tier, b.id
 """
 )
+
+IN_USE = """
+SELECT b.id FROM budgets b
+WHERE b.amount_nusd = 0
+    OR EXISTS (SELECT FROM budget_windows w WHERE w.budget_id = b.id AND w.window_end > now() AND w.spent_nusd > 0)
+    OR NOT EXISTS (SELECT FROM budget_windows w WHERE w.budget_id = b.id) AND b.created_at > now() - interval '32 days'
+"""
+"""Of the others nothing is spent, and something may be: a budget without a window has met no call, and only one that is younger than its
+window counts calls from before it."""
 
 BUDGETS_AFTER = (
     BUDGETS
@@ -131,10 +140,15 @@ class StateRow(msgspec.Struct, frozen=True):
 
 
 async def of(
-    connection: Connection, scope: Scope | None = None, subjects: list[str] | None = None, budget_id: str | None = None
+    connection: Connection, scope: Scope | None = None, subjects: list[str] | None = None, ids: list[str] | None = None
 ) -> list[BudgetRow]:
-    """Budgets of a scope, of some of its subjects, or one; None: any. Those of revoked keys and archived projects are left out."""
-    return [BudgetRow(*row) for row in await connection.fetch(BUDGETS_OF, scope, subjects, budget_id)]
+    """Budgets of a scope, of some of its subjects, or some by id; None: any. Those of revoked keys and archived projects are left out."""
+    return [BudgetRow(*row) for row in await connection.fetch(BUDGETS_OF, scope, subjects, ids)]
+
+
+async def in_use(connection: Connection) -> list[BudgetRow]:
+    """Those of which something may be spent now: what needs somebody is among them."""
+    return await of(connection, ids=[row[0] for row in await connection.fetch(IN_USE)])
 
 
 async def after(
