@@ -96,6 +96,20 @@ async def test_a_call_leads_to_those_of_its_user_and_its_tags(gateway):
         await until(lambda: app.history.here.screen == "detail", pilot)
 
 
+async def test_a_call_that_comes_to_the_playground_before_its_form_is_taken_over_all_the_same(gateway):
+    async with stage(gateway, WIDE, Location("detail", object="req_00000000000c")) as (app, pilot):
+        call = app.view.call
+        app.go(Location("playground"))
+        await until(lambda: app.view.is_mounted and app.view.form.items, pilot)
+        await settled(app, pilot)
+        app.view.form.set_items([])
+        app.view.arrived_replay(call)
+        await pilot.pause()
+        app.view.load()
+        await until(lambda: app.view.form.items, pilot)
+        assert app.view.form.value("model") == (call.requested_model or call.tier)
+
+
 async def test_the_rate_starts_anew_with_another_filter(gateway):
     gateway.rate = 100
     async with stage(gateway, WIDE, Location("logs")) as (app, pilot):

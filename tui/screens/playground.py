@@ -70,6 +70,7 @@ class Playground(View):
         self.drawn: tuple[Any, ...] = ()
         self.making = False
         self.given_key = ""
+        self.replayed: LogDetail | None = None
         """One that came before the form was there to take it."""
 
     def compose(self) -> ComposeResult:
@@ -152,6 +153,8 @@ class Playground(View):
         if self.given_key:
             self.take_key(self.given_key)
             self.given_key = ""
+        if self.replayed is not None:
+            self.arrived_replay(self.replayed)
         self.query_one(TextArea).focus()
 
     def _hide_unused(self) -> None:
@@ -169,6 +172,10 @@ class Playground(View):
             self.given_key = secret
 
     def arrived_replay(self, data: LogDetail) -> None:
+        """The call may be here before the names that the form is made of."""
+        self.replayed = None if self.form.items else data
+        if not self.form.items:
+            return
         self.form.set_value("model", data.requested_model or data.tier or "fast")
         if data.request_body and data.request_body.text:
             self.query_one(TextArea).text = data.request_body.text
