@@ -34,6 +34,8 @@ async def test_keys_are_disabled_enabled_rotated_and_revoked(live, gateway):
     assert (await live("keys", "whois", key)).status == 2
     tested = await live("keys", "test", stdin=key + "\n")
     assert tested.status == 0, tested.err
+    assert " … (-o json lists all)" in tested.out, "the catalog is long, and a terminal is not"
+    assert len((await live("keys", "test", "-o", "json", stdin=key + "\n")).json["models"]) > 6
     assert (await live("keys", "disable", "ci", "-p", "default", "--yes")).status == 0
     await gateway.changed()
     assert (await live("keys", "test", stdin=key + "\n")).status == 9

@@ -101,7 +101,8 @@ def add(
     book.contexts[name] = {key: value for key, value in given.items() if value}
     book.current = book.current or name
     contexts.write(book)
-    run.done(f"Added {name}.")
+    more = "it is the current one now" if book.current == name else f"optyx ctx use {name} makes it the current one"
+    run.done(f"Added {name}; {more}.")
 
 
 @ctx.command("edit")

@@ -16,6 +16,7 @@ from tui.invocation import Invocation, current, path_of, words_of_stdin
 
 keys = typer.Typer(no_args_is_help=True, help="What proves a project to the gateway.")
 
+FEW = 6
 STATES = ("active", "unused", "disabled", "expired", "grace", "revoked")
 COLUMNS = [
     Column("NAME", "name"),
@@ -322,8 +323,14 @@ def test_key() -> None:
     models = _models_of(run, secret)
     run.show(
         {"works": True, "models": models},
-        [Column("works", "works"), Column("models", "models", lambda all_: ", ".join(all_))],
+        [Column("works", "works"), Column("models", "models", _some)],
     )
+
+
+def _some(models: list[str]) -> str:
+    """A key may call hundreds: the first few say which kind, and where the others are."""
+    rest = " … (-o json lists all)" if len(models) > FEW else ""
+    return f"{len(models)}: {', '.join(models[:FEW])}{rest}"
 
 
 def _models_of(run: Invocation, secret: str) -> list[str]:
