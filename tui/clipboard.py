@@ -11,12 +11,11 @@ import os
 import secrets
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable
 
 NATIVE = (["pbcopy"], ["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-ib"], ["clip.exe"])
 OSC52_MOST = 74_994
-BUFFER_LIFE_S = 60.0
+BUFFER_LIFE_S = 60
 
 
 class NotCopied(Exception):
@@ -53,9 +52,9 @@ def _tmux(text: str) -> bool:
     name = f"optyx-{secrets.token_hex(3)}"
     if not _run(["tmux", "load-buffer", "-w", "-b", name, "-"], text):
         return False
-    timer = threading.Timer(BUFFER_LIFE_S, _run, (["tmux", "delete-buffer", "-b", name], ""))
-    timer.daemon = True
-    timer.start()
+    # in the background of a shell: the buffer must go also when this process has ended before
+    forget, quiet = f"(sleep {BUFFER_LIFE_S}; exec tmux delete-buffer -b {name}) &", subprocess.DEVNULL
+    subprocess.run(["sh", "-c", forget], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True, check=False)
     return True
 
 
