@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from gateway.depth import is_too_deep
 from gateway.errors import BadRequest, Unprocessable
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -31,6 +32,8 @@ def decode_body(raw: bytes, kind: type[T]) -> T:
         raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
     except ValueError as error:
         raise BadRequest(f"The body is not JSON: {error}.", code="invalid_json") from None
+    if is_too_deep(raw):
+        raise BadRequest("The body is nested too deeply.", code="invalid_json")
     if not isinstance(given, dict):
         raise BadRequest("The body must be a JSON object.", code="invalid_json")
     return convert(given, kind, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.depth import MAX_DEPTH, is_too_deep
 from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.providers.provider import Endpoint
 from gateway.proxy.call import Caller
@@ -97,12 +98,18 @@ def top_level(body: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
     except msgspec.DecodeError as error:
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     except RecursionError:
-        raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
+        raise _too_deep() from None
+    if is_too_deep(body):
+        raise _too_deep()
     # a name that stood there twice is gone from the values, so written again they are another text; so are odd escapes and numbers
     again = _encode(values)
     if again != body and again != msgspec.json.format(body, indent=-1):
         _require_unique_names(body)
     return {name: bytes(member) for name, member in raw.items()}, values
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest(f"The body is nested too deeply: {MAX_DEPTH} levels are the most.", code="invalid_json")
 
 
 def _require_unique_names(body: bytes) -> None:
