@@ -191,17 +191,15 @@ class CallHold:
                 self._wake.set()
 
     def header_lines(self) -> str:
+        """Of the tightest limit of requests and of tokens each."""
         tightest: dict[str, tuple[int, Share]] = {}
         for share, _ in self._parts:
             if share.is_rate:
-                left = share.left
-                known = tightest.get(share.kind)
-                if known is None or left < known[0]:
+                told = share.told
+                left = share.free if told is None else share.free + told.left
+                if share.kind not in tightest or left < tightest[share.kind][0]:
                     tightest[share.kind] = left, share
-        lines = ""
-        for left, share in tightest.values():
-            lines += rate_lines(share.pool, left)
-        return lines
+        return "".join([rate_lines(share.pool, max(0, left)) for left, share in tightest.values()])
 
     def _return(self, share: Share, amount: int) -> None:
         if share.is_rate:
