@@ -195,6 +195,8 @@ class Call(msgspec.Struct, eq=False):
     first_byte_ns: int = 0
     upstream_ns: int = 0
     """Time spent waiting for upstream."""
+    exchanged_ns: int = 0
+    """When the last attempt's waiting was counted: what is relayed of a stream is waited for from there on."""
     captured: Captured | None = None
     """Its bodies, where the project captures them."""
     finish: str | None = None

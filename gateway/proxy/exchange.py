@@ -168,6 +168,7 @@ async def _try(
             outcome.usage = counted
     ended_ns = time.perf_counter_ns()
     call.upstream_ns += ended_ns - began_ns
+    call.exchanged_ns = ended_ns
     attempt.reused = reply.reused
     attempt.status = reply.status or None
     if reply.first_byte_ns:

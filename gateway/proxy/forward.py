@@ -187,7 +187,7 @@ class Relay:
         call.error_code = "client_closed" if reason == "client_closed" else call.error_code
         if call.attempts:
             call.attempts[-1].ms = round(call.elapsed_ms() - call.attempts[-1].start_ms, 3)
-        call.upstream_ns += max(0, time.perf_counter_ns() - call.first_byte_ns) if call.first_byte_ns else 0
+        call.upstream_ns += max(0, time.perf_counter_ns() - call.exchanged_ns)
         meter(call, target, translator.usage, translator.tokens_seen, is_partial=translator.usage_is_partial)
         if self._captured is not None:
             self._captured.add(last or b"")

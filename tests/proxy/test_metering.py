@@ -246,3 +246,16 @@ def test_an_answer_that_is_no_completion_has_no_tokens():
 )
 def test_the_cost_of_a_call_is_the_sum_of_its_attempts(own, is_answered, others, cost):
     assert call_cost(own, is_answered, others) == cost
+
+
+async def test_the_gateways_own_part_of_a_stream_is_recorded(gateway):
+    async def pondering(line):
+        await line.start_stream()
+        await asyncio.sleep(0.05)  # between its head and its first word: that is the provider's time, once
+        for event in (piece("a"), piece(finish="stop"), "[DONE]"):
+            await line.event(event)
+        await line.end_stream()
+
+    gateway.upstream.by_model["gpt-6-luna"] = pondering
+    row = await gateway.row((await gateway.chat(model="gpt-6-luna", stream=True)).request_id)
+    assert 0 < row["overhead_ms"] < row["latency_ms"] - 50
