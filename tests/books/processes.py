@@ -46,7 +46,12 @@ def children(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    return _processes().get(pid, (0, "Z"))[1] != "Z"
+    return state_of(pid) != "Z"
+
+
+def state_of(pid: int) -> str:
+    """`R`, `S`, `T` (stopped) …; `Z` also for one that is gone."""
+    return _processes().get(pid, (0, "Z"))[1]
 
 
 def _processes() -> dict[int, tuple[int, str]]:

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.books.processes import state_of
 from tests.tui.fake_gateway import TOKEN, FakeGateway
 from tests.tui.terminal import LAUNCH, SEQUENCE, Terminal
 from tui.terminal import BACKGROUND, SIGNS
@@ -260,5 +261,4 @@ def test_ctrl_z_hands_the_terminal_to_the_shell_and_what_comes_back_is_a_whole_p
 
 
 def stopped(pid):
-    done = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return done.stdout.strip().startswith("T")
+    return state_of(pid) == "T"
