@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 
 NATIVE = (["pbcopy"], ["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-ib"], ["clip.exe"])
@@ -52,9 +53,17 @@ def _tmux(text: str) -> bool:
     name = f"optyx-{secrets.token_hex(3)}"
     if not _run(["tmux", "load-buffer", "-w", "-b", name, "-"], text):
         return False
-    # in the background of a shell: the buffer must go also when this process has ended before
-    forget, quiet = f"(sleep {BUFFER_LIFE_S}; exec tmux delete-buffer -b {name}) &", subprocess.DEVNULL
-    subprocess.run(["sh", "-c", forget], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True, check=False)
+    # in the background of a shell: the buffer must go also when this process has ended before. Python waits, as not every PATH has a sleep
+    wait = f'"$0" -ISc "import time; time.sleep({BUFFER_LIFE_S})"'
+    forget, quiet = f"({wait}; exec tmux delete-buffer -b {name}) &", subprocess.DEVNULL
+    subprocess.run(
+        ["sh", "-c", forget, sys.executable],
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        start_new_session=True,
+        check=False,
+    )
     return True
 
 
