@@ -330,6 +330,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str]
     """The raw environment, for what a provider row names (`env:OPENAI_API_KEY`)."""
 
+    def __repr__(self) -> str:
+        """Without the environment, which holds credentials."""
+        fields = [name for name in self.__struct_fields__ if name != "environment"]
+        return f"Config({', '.join(f'{name}={getattr(self, name)!r}' for name in fields)})"
+
 
 def environment(folder: Path | None = None) -> dict[str, str]:
     """The process's environment over the `.env` of `folder` (the current one): what is really set wins."""

@@ -33,6 +33,7 @@ def test_every_problem_is_named_at_once():
 def test_a_secret_never_prints_itself():
     loaded = config.load({"DATABASE_URL": "postgresql://u:hunter2@h/d"})
     assert "hunter2" not in repr(loaded.database_url)
+    assert "hunter2" not in repr(loaded)
 
 
 def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):

@@ -24,6 +24,8 @@ from gateway.secret import Secret
 SCRIPT = (Path(__file__).parent / "rates.lua").read_text()
 DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 ANSWER_S = 0.2
+OPEN_S = 0.8
+"""To connect, and to find the nodes of a Cluster: once, and several round trips."""
 GRACE_S = 0.05
 """When this process itself was held up, the answer may be here already: it gets this much to be read."""
 CHANNEL = "optyx:2:wanted"
@@ -100,14 +102,12 @@ class RedisCoordinator:
         """Raises CoordinatorAway, and NoScriptError."""
         self.breaker.require_closed()
         try:
-            return await _in_time(self._execute(command))
+            client = self._client or await _in_time(self._connected(), OPEN_S)
+            return await _in_time(client.execute_command(*command), ANSWER_S)
         except NoScriptError:
             raise
         except FAILED as error:
             raise self.breaker.trip(error) from None
-
-    async def _execute(self, command: tuple[Any, ...]) -> Any:
-        return await (await self._connected()).execute_command(*command)
 
     async def _connected(self) -> Any:
         async with self._opening:
@@ -118,7 +118,7 @@ class RedisCoordinator:
     async def _open(self) -> Any:
         """A Cluster's client when the server says that it is one."""
         url = self._url.reveal()
-        options: dict[str, Any] = {"socket_timeout": 4 * ANSWER_S, "socket_connect_timeout": 4 * ANSWER_S}
+        options: dict[str, Any] = {"socket_timeout": OPEN_S, "socket_connect_timeout": OPEN_S}
         single = Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0))
         try:
             info = await single.info("cluster")
@@ -140,7 +140,7 @@ class RedisCoordinator:
         """With connections of its own making: those that hung are given up."""
         await self._drop()
         try:
-            async with asyncio.timeout(4 * ANSWER_S):
+            async with asyncio.timeout(OPEN_S):
                 await (await self._connected()).ping()
         except FAILED as error:
             raise CoordinatorAway(str(error)) from None
@@ -151,13 +151,13 @@ class RedisCoordinator:
             await client.aclose()
 
 
-async def _in_time(work: Coroutine[Any, Any, Any]) -> Any:
+async def _in_time(work: Coroutine[Any, Any, Any], within_s: float) -> Any:
     task = asyncio.ensure_future(work)
     try:
-        for wait_s in (ANSWER_S, GRACE_S):
+        for wait_s in (within_s, GRACE_S):
             done, _ = await asyncio.wait({task}, timeout=wait_s)
             if done:
                 return task.result()
-        raise TimeoutError(f"no answer in {ANSWER_S + GRACE_S:g} s")
+        raise TimeoutError(f"no answer in {within_s + GRACE_S:g} s")
     finally:
         task.cancel()
