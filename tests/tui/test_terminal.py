@@ -210,7 +210,7 @@ HOSTILE = [
     "\r\nHTTP/1.1 200 OK", "<script>", "../../etc/passwd", "; rm -rf ~", "NULL", "\u0000", "‮gnp.exe",
 ]  # fmt: skip
 ALLOWED = re.compile(
-    rb"\x1b\]22;[a-z]*\x07|"
+    rb"\x1b\]22;[a-z]*\x07|\x1b\]11;\?\x1b\\|"
     rb"\x1b\[[0-9;:]*m|\x1b\[[0-9;]*[HABCDGJKX]|\x1b\[\?[0-9;]*[hl$p]+|\x1b\[[<>=?]?[0-9;]*[uqcnt]|\x1b\]2;[^\x07\x1b]*\x07|\x1b\[\?[0-9;]*\$p|\x1b[78=>]"
 )
 """What the dashboard itself writes: colours, the cursor and its shape, modes and questions about them, its title."""
