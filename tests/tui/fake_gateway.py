@@ -47,6 +47,7 @@ class FakeGateway:
         self.burst = 0
         """Rows that the tail sends at once, on top of its rate."""
         self.sent = 0
+        self.newest_sent = -1
         self.fail_with: tuple[int, str, str] | None = None
         self.seen: list[tuple[str, str, dict[str, str], Any]] = []
         self.first_call_of: str | None = None

@@ -39,7 +39,9 @@ def tail(h: Handler) -> None:
                 row = seeded.call(number, datetime.now(UTC))
                 if wanted(row):
                     pieces.append(b"id: 1.%d\nevent: log\ndata: %s\n\n" % (number, msgspec.json.encode(row)))
-                    fake.sent += 1
+                    if number > fake.newest_sent:  # not a second time, to a dashboard that is just leaving
+                        fake.newest_sent = number
+                        fake.sent += 1
                 number += 1
             if pieces:
                 h.wfile.write(b"".join(pieces))
