@@ -204,7 +204,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def look_at(self, at: float) -> None:
         """Looks at the reply's time limit then, or before. One timer a connection: it looks again when it fires too early, since setting
-        and clearing one for each call costs 2 µs."""
+        and clearing one for each call costs 0.7 µs in a tight loop, and more in a call."""
         if at < self._looks_at:
             if self._timer is not None:
                 self._timer.cancel()

@@ -1,7 +1,7 @@
 """Connections to providers: HTTP/1.1 over our own protocol, kept alive per origin. The only module that catches network errors; they
 come back as `Failure` values. Called by `proxy/exchange`, and by the admin API's provider test.
 
-aiohttp's client session costs about 200 µs of CPU a request, this about 20 (bench/steps.py). What it must get right is
+aiohttp's client session costs about 200 µs of CPU a request (docs/performance.md). What it must get right is
 listed in the tests: stale keep-alive, 1xx, every framing, truncation, limits, cancellation, back-pressure, caps.
 """
 
