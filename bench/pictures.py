@@ -157,7 +157,7 @@ async def failover(app: OptyxApp, pilot: Any) -> None:
         (number for number in range(ring.added - 1, ring.first, -1) if "F2" in ring[number].flags), ring.added - 2
     )
     view.calls.move_to(row)
-    await wait(app, pilot, lambda: view.detail is not None)
+    await wait(app, pilot, lambda: view.pane.detail is not None)
 
 
 async def opened(app: OptyxApp, pilot: Any) -> None:

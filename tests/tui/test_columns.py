@@ -70,7 +70,7 @@ async def test_s_goes_through_the_columns_of_the_tail_too(gateway):
 async def test_w_wraps_the_long_lines_of_a_detail(gateway):
     async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
         await pilot.press("up", "up")
-        await until(lambda: app.view.detail is not None and not app.view.waiting, pilot)
+        await until(lambda: app.view.pane.detail is not None and not app.view.waiting, pilot)
         pane = app.view.query_one("#pane")
         long_line = [("x" * 150, ""), (" the end", "warn")]
         pane.set_lines([long_line])

@@ -9,9 +9,9 @@ from tui.keys import ACTIONS, RESERVED, KeymapError, read_keymap
 from tui.themes import COLOURS, NAMES, STYLES, Palette, contrast
 from tui.widgets.columned import Column, fitting
 from tui.widgets.line import fit, fit_line, visible, width_of, wrapped
-from tui.widgets.logview import Ring
 from tui.widgets.marks import STATES, gauge, resampled, span_bar, sparkline
 from tui.widgets.panel import differing
+from tui.widgets.ring import Ring
 
 HOSTILE = [
     "\x1b[2J",

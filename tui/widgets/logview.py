@@ -1,4 +1,4 @@
-"""`LogView`: the live tail. A ring of 100,000 rows, of which only the visible lines are ever drawn.
+"""`LogView`: the live tail, of which only the visible lines are ever drawn.
 
 While it follows, new rows arrive at the bottom. A move up pauses it: rows on screen then stand still and are counted as `+N`, until
 `G` or `end` takes the tail up again. Rows come in batches, at most one a flush of the screen (10 Hz, slower over SSH).
@@ -6,62 +6,19 @@ While it follows, new rows arrive at the bottom. A move up pauses it: rows on sc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from rich.style import Style
 from textual import events
 from textual.message import Message
 
 from tui.widgets.bound import bindings
-from tui.widgets.columned import Column, Columned, cell_text, sortable
+from tui.widgets.columned import Column, Columned, sortable
 from tui.widgets.line import Line, fit, fit_line
+from tui.widgets.ring import CAPACITY, Ring
 
 T = TypeVar("T")
-CAPACITY = 100_000
-
-
-class Ring(Generic[T]):
-    """The last `capacity` rows, numbered from the first row ever added. All operations but `extend` cost the same at any size."""
-
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self.capacity = capacity
-        self.added = 0
-        self._slots: list[T] = []
-
-    def __len__(self) -> int:
-        return len(self._slots)
-
-    @property
-    def first(self) -> int:
-        """The number of the oldest row still here."""
-        return self.added - len(self._slots)
-
-    def extend(self, rows: Sequence[T]) -> None:
-        slots, capacity = self._slots, self.capacity
-        for row in rows:
-            if len(slots) < capacity:
-                slots.append(row)
-            else:
-                slots[self.added % capacity] = row
-            self.added += 1
-
-    def prepend(self, rows: Sequence[T]) -> int:
-        """Older rows in front. Returns by how much the number of each row that was here has changed."""
-        shift = len(rows) - self.first
-        held = [self[number] for number in range(self.first, self.added)]
-        self.clear()
-        self.extend([*rows, *held])
-        return shift
-
-    def __getitem__(self, number: int) -> T:
-        if not self.first <= number < self.added:
-            raise IndexError(number)
-        return self._slots[number % self.capacity]
-
-    def clear(self) -> None:
-        self._slots.clear()
-        self.added = 0
 
 
 class LogView(Columned[T]):
@@ -241,9 +198,15 @@ class LogView(Columned[T]):
         self.changed()
         self.post_message(self.Moved())
 
-    def text_at(self, number: int) -> str:
-        row = self.ring[number]
-        return " ".join(cell_text(column.draw(row)) for column in self.columns)
+    def seek(self, wanted: Callable[[T], bool], step: int) -> bool:
+        """To the next row from here that is wanted; False where there is none among the loaded."""
+        number = self.cursor + step
+        while self.ring.first <= number < self.ring.added:
+            if wanted(self.ring[number]):
+                self.move_to(number)
+                return True
+            number += step
+        return False
 
     def on_resize(self, event: events.Resize) -> None:
         self.bottom = self.ring.added if self.following else max(self.bottom, min(self.ring.added, self.list_height))
