@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -13,96 +12,22 @@ from tui import figures
 from tui.bulk import Outcome, each
 from tui.calls import Client
 from tui.location import Location
-from tui.screens.call_lines import pairs
+from tui.screens.key_columns import COLUMNS, columns_for
+from tui.screens.key_form import key_fields, make_key
+from tui.screens.key_lines import WHAT, key_lines
 from tui.screens.secret import ShownOnce
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
-from tui.widgets.columned import Column
 from tui.widgets.dialogs import TypeName
 from tui.widgets.form import Field, Form
 from tui.widgets.grid import GridTable
-from tui.widgets.line import Line, Span
-from tui.widgets.marks import gauge, gauge_style, sparkline, state
+from tui.widgets.line import Line
 from tui.widgets.panel import TextPanel
 
 if TYPE_CHECKING:
-    from tui.app import OptyxApp
     from tui.screens.playground import Playground
 
 GRACES = {"none": 0, "1h": 3600, "24h": 86_400, "72h": 259_200}
-
-
-def _state(one: Key) -> Span:
-    text, style = state(one.status)
-    if one.status == "grace" and one.grace_until:
-        text += " " + figures.until(one.grace_until).removeprefix("in ")
-    return text, style
-
-
-def _expires(one: Key) -> Span:
-    at = figures.parsed(one.expires_at)
-    if at is None:
-        return ("rotation", "dim") if one.status == "grace" else ("never", "dim")
-    soon = figures.until(one.expires_at)
-    is_soon = soon.startswith("in ") and (not soon.endswith("d") or int(soon[3:-1]) <= 7)
-    return (f"{soon} ▲", "warn") if is_soon else (figures.day(one.expires_at), "dim" if "ago" in soon else "")
-
-
-def _spend(one: Key) -> Line:
-    if one.budget is None or not one.budget.amount_nusd:
-        return [(figures.dollars(one.cost_nusd, 2), "")]
-    share = one.budget.spent_nusd / one.budget.amount_nusd
-    amounts = f"{figures.dollars(one.budget.spent_nusd, 2)}/{figures.dollars(one.budget.amount_nusd, 0)}"
-    return [(f"{amounts:14} ", ""), *gauge(share, 8, gauge_style(share))]
-
-
-COLUMNS: list[Column[Key]] = [
-    Column("NAME", 13, lambda one: (one.name, "strong"), lambda one: one.name, grow=True),
-    Column("PUBLIC ID", 12, lambda one: (one.public_id, "dim"), lambda one: one.public_id, "left", 4),
-    Column("STATUS", 13, _state, lambda one: one.status),
-    Column("CREATED", 10, lambda one: (figures.day(one.created_at), "dim"), lambda one: one.created_at, "left", 5),
-    Column("EXPIRES", 11, _expires, lambda one: one.expires_at),
-    Column("LAST USED", 11, lambda one: (figures.ago(one.last_used_at), ""), lambda one: one.last_used_at, "right"),
-    Column(
-        "REQ 24H",
-        7,
-        lambda one: (figures.count(one.requests_24h or None), ""),
-        lambda one: one.requests_24h,
-        "right",
-        3,
-    ),
-    Column("SPEND/LIMIT", 23, _spend, lambda one: one.cost_nusd, "left", 2),
-    Column(
-        "MODELS",
-        8,
-        lambda one: ("project" if one.allowed_models is None else f"{len(one.allowed_models)} only", "dim"),
-        None,
-        "left",
-        5,
-    ),
-    Column("RPM", 7, lambda one: (figures.limit(one.rpm), ""), lambda one: one.rpm, "right", wide=True),
-    Column("TPM", 9, lambda one: (figures.limit(one.tpm), ""), lambda one: one.tpm, "right", wide=True),
-    Column("PROJECT", 14, lambda one: (one.project, ""), lambda one: one.project, wide=True),
-    Column("MADE BY", 14, lambda one: (one.created_by or figures.NONE, ""), lambda one: one.created_by, wide=True),
-    Column("ID", 22, lambda one: (one.id, "dim"), lambda one: one.id, wide=True),
-]
-
-
-NARROW: list[Column[Key]] = [
-    Column("PUBLIC ID", 10, COLUMNS[1].draw, COLUMNS[1].value, "left", 2),
-    Column("STATUS", 11, _state, lambda one: one.status),
-    Column("SPEND/LIMIT", 14, lambda one: (_spend(one)[0][0].rstrip(), ""), lambda one: one.cost_nusd, "left", 2),
-]
-"""Under 100 columns: the amounts without their gauge make room for the public id."""
-PROJECT: Column[Key] = Column(
-    "PROJECT", 11, lambda one: (one.project, ""), lambda one: one.project, "left", 1, grow=True
-)
-
-
-def columns_for(width: int, *, of_all: bool) -> list[Column[Key]]:
-    """`of_all`: keys of several projects, where a name alone says little."""
-    narrow = {column.title: column for column in NARROW} if width < 100 else {}
-    return [*([PROJECT] if of_all else []), *(narrow.get(column.title, column) for column in COLUMNS)]
 
 
 class Keys(View):
@@ -147,7 +72,7 @@ class Keys(View):
                 (" to make one.", ""),
             ]
         ]
-        self.query_one("#what", TextPanel).set_lines(_WHAT)
+        self.query_one("#what", TextPanel).set_lines(WHAT)
         self.on_resize()
 
     @property
@@ -206,7 +131,7 @@ class Keys(View):
         panel = self.query_one("#key", TextPanel)
         one = self.rows.current
         panel.set_title(one.name if one else "")
-        panel.set_lines(_lines(one, panel.inner_width, self.has_class("compact")) if one else [])
+        panel.set_lines(key_lines(one, panel.inner_width, self.has_class("compact")) if one else [])
 
     def set_filter(self, text: str) -> None:
         self.rows.set_words(text)
@@ -245,21 +170,7 @@ class Keys(View):
             )
             return
         project = self.place.project or (like.project if like else slugs[0])
-        models = ", ".join(like.allowed_models or []) if like else ""
-        fields = [
-            *([] if self.place.project else [Field("project", "Project", project, choices=slugs[:6])]),
-            Field(
-                "name",
-                "Name",
-                f"{like.name}-2" if like else "",
-                "who or what uses it",
-                lambda text: "" if text else "needed",
-            ),
-            Field("expires", "Expires", "90d", choices=("30d", "90d", "365d", "never")),
-            Field("models", "Models", models, "empty: the project's; or a list like gpt-6*, gemini-4-argon"),
-            Field("rpm", "Requests/min", str(like.rpm or "") if like else "", "empty: the project's", whole_or_none),
-            Field("budget", "Budget $/month", "", "empty: the project's", money_or_none),
-        ]
+        fields = key_fields(project, [] if self.place.project else slugs, like)
 
         def given(answers: dict[str, str] | None) -> None:
             if answers:
@@ -391,110 +302,3 @@ class Keys(View):
     def records(self) -> object:
         rows = list(self.rows.rows)
         return lambda client: rows
-
-
-def make_key(app: OptyxApp, project: str, answers: dict[str, str]) -> None:
-    """Asks the gateway for a key; the keys view shows it once."""
-    body: dict[str, Any] = {"name": answers["name"]}
-    if answers.get("expires", "never") != "never":
-        from datetime import timedelta
-
-        from tui import clock
-
-        body["expires_at"] = (
-            f"{clock.moment() + timedelta(days=int(answers['expires'].removesuffix('d'))):%Y-%m-%dT%H:%M:%SZ}"
-        )
-    models = [part.strip() for part in re.split(r"[,\s]+", answers.get("models", "")) if part.strip()]
-    if models:
-        body["allowed_models"] = models
-    limits: dict[str, Any] = {}
-    if answers.get("rpm"):
-        limits["rpm"] = int(answers["rpm"])
-    if answers.get("budget"):
-        limits["budgets"] = [{"amount_usd": answers["budget"], "window": "1mo"}]
-
-    def make(client: Client) -> NewKey:
-        made = client.create_key(project, body)
-        if limits:
-            client.save_limits("key", made.id, limits)
-        return made
-
-    app._view_for("keys").change("made", make)
-
-
-def whole_or_none(text: str) -> str:
-    return "" if not text or (text.isdigit() and int(text) > 0) else "a whole number above 0, or nothing"
-
-
-def money_or_none(text: str) -> str:
-    return "" if not text or re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else "an amount like 25 or 0.50, or nothing"
-
-
-_WHAT: list[Line] = [
-    [("The secret is shown once, when a key is made", "")],
-    [("or rotated. The gateway keeps a hash only.", "")],
-    [],
-    [("r ", "key"), ("rotate: a new secret; the old one works", "")],
-    [("  on for a grace period you choose", "")],
-    [("d ", "key"), ("disable or enable (undo with u, 30 s)", "")],
-    [("x ", "key"), ("revoke for ever (type the key's name)", "")],
-    [("n ", "key"), ("new key   ", ""), ("i ", "key"), ("new key like this", "")],
-    [("l ", "key"), ("its calls   ", ""), ("b ", "key"), ("its limits and budget", "")],
-    [],
-    [("CLI ", "dim"), ("optyx keys rotate KEY --grace 24h", "accent")],
-]
-
-
-def _lines(one: Key, width: int, compact: bool) -> list[Line]:
-    models = "as the project's settings say" if one.allowed_models is None else ", ".join(one.allowed_models)
-    rates = [
-        f"{one.rpm} rpm" if one.rpm else "",
-        f"{figures.count(one.tpm)} tpm" if one.tpm else "",
-        f"{one.concurrency} at once" if one.concurrency else "",
-    ]
-    made = f"made {figures.day(one.created_at)}" + (f" by {one.created_by}" if one.created_by else "")
-    head: Line = [(one.id, "strong"), (f"   {made}", "dim")]
-    if compact:
-        trend: Line = [
-            ("24 h ", "dim"),
-            (sparkline(one.requests_series, 24), "spark"),
-            (f"  {one.requests_24h:,} calls", "dim"),
-        ]
-        return [
-            head,
-            [("models ", "dim"), (models, "")],
-            [("limits ", "dim"), (" ".join(filter(None, rates)) or "project's", "")],
-            trend,
-        ]
-    lines: list[Line] = [
-        head,
-        *pairs(
-            [
-                ("Project", one.project, ""),
-                ("Status", state(one.status)[0], state(one.status)[1]),
-                ("Models", models, ""),
-                ("Limits", " · ".join(filter(None, rates)) or "the project's", ""),
-                ("Expires", figures.minute(one.expires_at, "never"), ""),
-                ("Last used", figures.ago(one.last_used_at), ""),
-                *(
-                    [("Old secret", f"works until {figures.minute(one.grace_until)}", "warn")]
-                    if one.grace_until
-                    else []
-                ),
-            ],
-            width,
-            12,
-        ),
-        [],
-    ]
-    if one.requests_series:
-        lines.append(
-            [
-                ("24 H CALLS  ", "head"),
-                (sparkline(one.requests_series, 24), "spark"),
-                (f"  {one.requests_24h:,}", "dim"),
-            ]
-        )
-    if one.spend_series:
-        lines.append([("24 H SPEND  ", "head"), (sparkline(one.spend_series, 24), "spark")])
-    return lines

@@ -13,7 +13,7 @@ from gateway.admin.schema import Budget, Changed, Gauge, LimitRow, LimitsOvervie
 from gateway.admin.schema import Limits as LimitsBody
 from tui import clock, figures
 from tui.location import Location
-from tui.screens.keys import money_or_none, whole_or_none
+from tui.screens.key_form import money_or_none, whole_or_none
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
 from tui.widgets.columned import Column

@@ -16,12 +16,13 @@ from tui import clock, figures
 from tui.calls import Client
 from tui.location import Location
 from tui.running import Run, recorded
+from tui.screens.meter import meter_lines
 from tui.screens.secret import snippet
 from tui.screens.view import View
 from tui.widgets.bound import bindings
 from tui.widgets.editor import EditorPanel, Item
 from tui.widgets.line import Line, wrapped
-from tui.widgets.marks import Glyphs, sparkline
+from tui.widgets.marks import Glyphs
 from tui.widgets.panel import TextPanel
 
 FRAMES = 15
@@ -347,59 +348,9 @@ class Playground(View):
             panel.top = max(0, len(lines) - panel.inner_height) if not run.done or panel.top else panel.top
             panel.changed()
         meter = self.query_one("#meter", TextPanel)
-        meter.set_lines(self._meter(meter.inner_width))
+        meter.set_lines(meter_lines(self.runs, meter.inner_width))
         rows: list[Line] = [[(at, "dim"), (f"  {model:24}", ""), (first, "dim")] for at, model, first in self.past[:4]]
         self.query_one("#past", TextPanel).set_lines(rows or [[("no run yet", "dim")]])
-
-    def _meter(self, width: int) -> list[Line]:
-        if not self.runs:
-            return [
-                *wrapped("A run is a real call: logged, priced, counted against the key's budget.", width, "dim"),
-                *wrapped("The session's key has $1 and ends after an hour.", width, "dim"),
-            ]
-        lines: list[Line] = []
-        for run in self.runs:
-            record = run.record
-            provider = run.headers.get("x-optyx-provider") or (record.provider if record else "") or "…"
-            model = run.headers.get("x-optyx-model") or (record.model if record else "") or ""
-            attempts = run.headers.get("x-optyx-attempts", "")
-            overhead = run.headers.get("x-optyx-overhead-ms", "")
-            cached = (run.usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-            cost = figures.cost(record.cost_nusd) if record else ("in a moment…" if run.request_id else figures.NONE)
-            rows: list[tuple[str, Line]] = [
-                (
-                    "ROUTE",
-                    [
-                        (f"{run.model} → {provider}/{model}", ""),
-                        (f"   {attempts} attempt{'s' if attempts != '1' else ''}", "dim"),
-                    ],
-                ),
-                (
-                    "TTFT",
-                    [
-                        (figures.duration(run.first_ms), "strong"),
-                        (f"   gateway overhead {overhead or figures.NONE} ms", "dim"),
-                    ],
-                ),
-                (
-                    "SPEED",
-                    [
-                        (f"{run.tokens_per_s:.0f} tok/s   " if run.tokens_per_s else figures.NONE, "strong"),
-                        (sparkline(run.speeds, min(20, max(1, len(run.speeds)))), "spark"),
-                    ],
-                ),
-                (
-                    "TOKENS",
-                    [(f"in {run.usage.get('prompt_tokens', figures.NONE)}  out {run.tokens_out}  cached {cached}", "")],
-                ),
-                ("COST", [(cost, "strong")]),
-                ("REQUEST", [(run.request_id or figures.NONE, ""), ("   l opens it", "dim")]),
-            ]
-            lines += [
-                [(f"{name:9}", "head"), *line]
-                for name, line in (rows if len(self.runs) == 1 else [rows[0], rows[1], rows[2], rows[4]])
-            ]
-        return lines
 
     def _draw_status(self) -> None:
         self.optyx.redraw_chrome()

@@ -238,7 +238,7 @@ class Projects(View):
         self.optyx.say(f"Made project {made.name}.")
         self.load()
         if self.first_key:
-            from tui.screens.keys import make_key
+            from tui.screens.key_form import make_key
 
             self.optyx.go(Location("keys", project=made.slug))
             make_key(self.optyx, made.slug, {"name": self.first_key})

@@ -19,11 +19,13 @@ from tui import figures
 from tui.calls import Client
 from tui.location import Location
 from tui.screens.conflict import Conflict
+from tui.screens.settings_form import item_of, settings_items, settings_of
+from tui.screens.settings_review import is_same, review, word
 from tui.screens.view import View, as_json
 from tui.widgets.bound import bindings
 from tui.widgets.dialogs import Menu, TypeName
-from tui.widgets.editor import EditorPanel, Item
-from tui.widgets.line import Line, fit, wrapped
+from tui.widgets.editor import EditorPanel
+from tui.widgets.line import Line, wrapped
 from tui.widgets.panel import Panel, TextPanel
 from tui.wire import GatewayError
 
@@ -105,41 +107,7 @@ class Settings(View):
         self._fill(self.base)
 
     def _fill(self, values: ProjectSettings) -> None:
-        allowed = values.allowed_models
-        tiers = ["(gateway)", *(one.name for one in self.tiers if one.name != "embedding")]
-        items = [
-            Item("head", "models-head", "MODELS"),
-            Item("choice", "default_tier", "Default tier", values.default_tier or "(gateway)", tiers),
-        ]
-        for tier in self.tiers:
-            own = (values.tiers or {}).get(tier.name)
-            usual = ", ".join(f"{one.provider}/{one.model}" for one in tier.targets)
-            text = ", ".join(f"{one.provider}/{one.model}" for one in own) if own is not None else ""
-            items.append(Item("text", f"tier:{tier.name}", f"Tier {tier.name}", text, note=usual))
-        items.append(
-            Item(
-                "choice", "mode", "Models allowed", "all" if allowed is None else "only listed", ("all", "only listed")
-            )
-        )
-        known = [one.id for one in self.models]
-        patterns = [name for name in allowed or [] if name not in known]
-        for model in self.models:
-            price = (
-                f"{figures.dollars(model.input_nusd, 2)} / {figures.dollars(model.output_nusd, 2)}"
-                if model.input_nusd is not None
-                else "no price"
-            )
-            items.append(Item("check", f"model:{model.id}", model.id, model.id in (allowed or []), note=price))
-        items.append(Item("head", "models-more", ""))
-        items.append(Item("text", "patterns", "Patterns", ", ".join(patterns)))
-        items += [
-            Item("head", "ways-head", "WAYS"),
-            Item("choice", "failover", "Failover", "on" if values.failover else "off", ("on", "off")),
-            Item("head", "privacy-head", "PRIVACY AND TIME"),
-            Item("choice", "capture", "Capture bodies", "on" if values.capture else "off", ("off", "on")),
-            Item("text", "timezone", "Time zone", values.timezone or ""),
-        ]
-        self.form.set_items(items, keep_place=True)
+        self.form.set_items(settings_items(values, self.tiers, self.models), keep_place=True)
         self._show_models("")
         self._draw()
 
@@ -167,32 +135,14 @@ class Settings(View):
     # What the form says
 
     def values(self) -> dict[str, Any]:
-        """The form as the API takes it, every field."""
-        form = self.form
-        names = {item.name for item in form.items}
-        tiers = {
-            name.removeprefix("tier:"): _targets(form.value(name))
-            for name in names
-            if name.startswith("tier:") and form.value(name).strip()
-        }
-        chosen = [item.name.removeprefix("model:") for item in form.items if item.kind == "check" and item.value]
-        patterns = [part.strip() for part in form.value("patterns").split(",") if part.strip()]
-        default = form.value("default_tier")
-        return {
-            "default_tier": None if default == "(gateway)" else default,
-            "tiers": tiers or None,
-            "allowed_models": None if form.value("mode") == "all" else [*patterns, *chosen],
-            "failover": form.value("failover") == "on",
-            "capture": form.value("capture") == "on",
-            "timezone": form.value("timezone").strip() or None,
-        }
+        return settings_of(self.form)
 
     def changes(self) -> dict[str, Any]:
         if self.base is None or not self.form.items:
             return {}
         before = msgspec.to_builtins(self.base)
         now = self.values()
-        return {name: now[name] for name in FIELDS if not _same(before.get(name), now[name])}
+        return {name: now[name] for name in FIELDS if not is_same(before.get(name), now[name])}
 
     def has_unsaved(self) -> bool:
         return bool(self.changes())
@@ -226,7 +176,7 @@ class Settings(View):
         if self.form.items and self.form.value("mode") == "only listed" and not self.values()["allowed_models"]:
             mistakes["mode"] = "nothing is listed: every call would be refused"
         for problem in self.preview.problems if self.preview else []:
-            mistakes[_item_of(problem.field)] = problem.message
+            mistakes[item_of(problem.field)] = problem.message
         self.form.set_mistakes(mistakes)
 
     def _ask_preview(self) -> None:
@@ -251,62 +201,12 @@ class Settings(View):
         version = base.version if base else 0
         self.form.set_title(f"Settings of {self.project}", "● modified" if changes else f"● saved v{version}")
         panel = self.query_one("#review", TextPanel)
-        panel.set_lines(self._review(changes, panel.inner_width))
-        self.optyx.redraw_chrome()
-
-    def _review(self, changes: dict[str, Any], width: int) -> list[Line]:
-        if self.base is None:
-            return [[("Loading…", "dim")]]
-        before = msgspec.to_builtins(self.base)
-        mistakes = len(self.form.mistakes)
-        counted = f"{len(changes)} change{'s' if len(changes) != 1 else ''}"
-        errors = f", {mistakes} error{'s' if mistakes != 1 else ''}" if mistakes else ""
-        lines: list[Line] = [
-            [
-                (counted + errors, "bad" if mistakes else "strong"),
-                (f"   version {self.base.version} → {self.base.version + 1}", "dim"),
-            ]
-        ]
-        for name, value in changes.items():
-            lines += [[], [(name, "strong")]]
-            lines += [[(f"- {row}", "removed")] for row in _shown(before.get(name)) if row not in _shown(value)]
-            lines += [[(f"+ {row}", "added")] for row in _shown(value) if row not in _shown(before.get(name))]
-        lines += [
-            [],
-            [("IMPACT ", "head"), ("(dry run on the last 24 h of calls)", "dim")],
-            *self._impact(changes, width),
-        ]
-        lines += [[], [("EFFECTIVE VALUES", "head")]]
-        for name in ("default_tier", "allowed_models", "failover", "capture", "timezone"):
-            value = before.get(name)
-            origin = "gateway default" if value is None else "project"
-            shown = "every model" if name == "allowed_models" and value is None else _word(value)
-            lines.append([(f"{name:16}", "dim"), (fit(shown, max(20, width - 33)) + " ", ""), (origin, "dim")])
-        lines += [[], [("HISTORY", "head"), ("   R restores a version", "dim")]]
-        for one in self.versions[:6]:
-            lines.append(
-                [(f"v{one.version:<4}", "strong"), (f"{figures.ago(one.at):10} {one.by:8} ", "dim"), (one.summary, "")]
-            )
-        return lines
-
-    def _impact(self, changes: dict[str, Any], width: int) -> list[Line]:
-        if not changes:
-            return [[("nothing is changed", "dim")]]
-        if self.preview is None:
-            return [[("asking…", "dim")]]
-        lines: list[Line] = []
-        for one in self.preview.impact:
-            text = f"{one.requests:,} calls of key {one.key} would be refused: {one.reason}"
-            lines += [
-                [("✖ " if not index else "  ", "bad"), *row] for index, row in enumerate(wrapped(text, width - 2))
-            ]
-        if not self.preview.impact:
-            lines.append([("● ", "good"), (f"none of {self.preview.examined:,} calls would have been refused", "")])
+        if base is None:
+            panel.set_lines([[("Loading…", "dim")]])
         else:
-            lines.append(
-                [("● ", "good"), (f"{self.preview.examined - self.preview.refused:,} other calls unaffected", "")]
-            )
-        return lines
+            mistakes = len(self.form.mistakes)
+            panel.set_lines(review(base, self.versions, changes, mistakes, self.preview, panel.inner_width))
+        self.optyx.redraw_chrome()
 
     # Acting
 
@@ -322,7 +222,7 @@ class Settings(View):
             self.optyx.say(f"An error blocks saving: {self.form.mistakes[name]}", "error")
             return
         before = msgspec.to_builtins(self.base)
-        effect = [f"{name}: {_word(before.get(name))} → {_word(value)}" for name, value in changes.items()]
+        effect = [f"{name}: {word(before.get(name))} → {word(value)}" for name, value in changes.items()]
         refused = self.preview.refused if self.preview else 0
         if refused:
             effect.append(f"{refused:,} calls of the last 24 h would have been refused.")
@@ -391,11 +291,11 @@ class Settings(View):
                 return
             version, project = self.versions[index].version, self.project
             before, kept = msgspec.to_builtins(self.base), self.versions[index].values
-            moved = [name for name in FIELDS if not _same(before.get(name), kept.get(name))]
+            moved = [name for name in FIELDS if not is_same(before.get(name), kept.get(name))]
             self.optyx.confirm(
                 f"Restore v{version} of {project}?",
                 [
-                    *(f"{name}: {_word(before.get(name))} → {_word(kept.get(name))}" for name in moved),
+                    *(f"{name}: {word(before.get(name))} → {word(kept.get(name))}" for name in moved),
                     "It becomes a new version; the present one stays in the history."
                     if moved
                     else "It says the same as today.",
@@ -481,41 +381,3 @@ class Settings(View):
 
 
 _HINT = "   ↑↓ field  ←→ choose  space switch  / finds a model"
-
-
-def _targets(text: str) -> list[dict[str, str]]:
-    pairs = [part.strip().partition("/") for part in text.split(",") if part.strip()]
-    return [{"provider": provider, "model": model} for provider, _, model in pairs]
-
-
-def _same(before: Any, now: Any) -> bool:
-    if isinstance(before, list) and isinstance(now, list) and all(isinstance(one, str) for one in [*before, *now]):
-        return sorted(before) == sorted(now)
-    return bool(before == now)
-
-
-def _shown(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [_word(one) for one in value]
-    if isinstance(value, dict):
-        return [f"{name}: {_word(one)}" for name, one in value.items()]
-    return [_word(value)]
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return "(gateway default)"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list):
-        return ", ".join(_word(one) for one in value) or "(nothing)"
-    if isinstance(value, dict):
-        return f"{value['provider']}/{value['model']}" if set(value) >= {"provider", "model"} else str(value)
-    return str(value)
-
-
-def _item_of(name: str) -> str:
-    """The form's line for a field of the API."""
-    if name.startswith("tiers."):
-        return "tier:" + name.split(".")[1].split("[")[0]
-    return {"allowed_models": "patterns", "tiers": "tier:fast"}.get(name.partition(".")[0].partition("[")[0], name)
