@@ -28,6 +28,10 @@ EndReason = Literal[
 ]
 
 
+NOT_TRIED = frozenset({"resting", "unconfigured", "overloaded", "unsupported", "forced"})
+"""Failures of attempts that reached for no provider."""
+
+
 class AttemptRecord(msgspec.Struct, omit_defaults=True):
     """One try of one target, as the log shows it. `failure` is a FailureKind or None; `cost_nusd` where the provider bills it."""
 

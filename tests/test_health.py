@@ -5,7 +5,7 @@ import pytest
 from gateway.catalog import Model, Provider, ProviderId, Target, Timeouts
 from gateway.health import COUNTED, FIRST_REST_S, LONGEST_REST_S, Health
 from gateway.providers.provider import Failure
-from gateway.proxy.call import NOT_TRIED
+from gateway.records import NOT_TRIED
 
 TARGET = Target(Model("m", Provider(ProviderId("p"), "p", "openai", "http://x"), "m", "chat"), Timeouts())
 OTHER = Target(Model("n", TARGET.provider, "n", "chat"), Timeouts())

@@ -69,6 +69,22 @@ DETAIL = [
 ]  # fmt: skip
 
 
+def route(told: Mapping[str, Any]) -> list[str]:
+    """Why it went where it went, a line each: the policy, who was in line and what became of them, limits as they stood."""
+    lines = [f"Route: {told['why']}"] if told.get("why") else []
+    if told.get("refusal"):
+        lines.append(f"Refused: {told['refusal']}")
+    for index, one in enumerate(told.get("candidates") or [], 1):
+        why = f": {one['why']}" if one.get("why") else ""
+        lines.append(f"Candidate {index}: {one.get('provider')}/{one.get('model')}, {one.get('verdict')}{why}")
+    if lines and not told.get("is_whole"):
+        lines.append("(the record is from a version that kept only what was tried)")
+    for limit in told.get("limits") or []:
+        short_of = "" if limit.get("is_enough") else ", not enough"
+        lines.append(f"Limit: {figures.limit_left(limit)}{short_of}")
+    return lines
+
+
 def short(row: Row) -> str:
     """One line of the tail."""
     flags = _flags(row)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from tui import clock
 
@@ -138,3 +140,14 @@ def time_of_day(text: str, width: int = 12) -> str:
 def limit(number: int | None) -> str:
     """A limit as it was set, not rounded; none is a dash."""
     return NONE if number is None else f"{number:,}"
+
+
+def limit_left(told: Mapping[str, Any]) -> str:
+    """`requests of key ci: 411 of 600 a minute were left, 1 needed`. Money is shown as dollars."""
+    kind = told["kind"]
+    left, size, needs = (
+        dollars(told[name]) if kind == "money" else f"{told[name] or 0:,}" for name in ("left", "size", "needs")
+    )
+    what = {"money": "budget", "slots": "calls at once"}.get(kind, kind)
+    per = {"money": f" per {told['window']}", "slots": ""}.get(kind, " a minute")
+    return f"{what} of {told['name']}: {left} of {size}{per} were left, {needs} needed"

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from gateway.admin import filter as grammar
-from gateway.admin import payloads
+from gateway.admin import log_route, payloads
 from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.paging import Limit, decode_cursor, encode_cursor
@@ -139,6 +139,7 @@ async def detail(ask: Ask[Nothing, DetailQuery]) -> s.LogDetail:
     found.cache_write_tokens = row["cache_write_tokens"]
     found.worker_id = row["worker_id"]
     found.details = _details(row["details"])
+    found.route = log_route.route_of(found, found.details or {})
     outcome = (found.details or {}).get("capture")
     if ask.query.bodies:
         found.request_body, found.response_body = await payloads.bodies(

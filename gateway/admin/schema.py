@@ -208,7 +208,31 @@ class Body(Record):
     why_not: str = ""
 
 
+class RouteCandidate(Record):
+    """`verdict`: answered, failed, passed over (its turn came, and it was not even asked), not reached, left out (of the line)."""
+
+    provider: str = ""
+    model: str = ""
+    verdict: str = ""
+    why: str = ""
+    attempts: int = 0
+
+
+class CallRoute(Record):
+    """Why a call went where it went. `policy`: model (the caller named one) or tier; `candidates` in the order of their turns, then those left
+    out. `limits` as the worker knew them just before: `left` is what was free then. `refusal` is what we told the caller instead of asking
+    anybody. `is_whole` false: the record is from a version that kept only what was tried."""
+
+    why: str = ""
+    policy: str = ""
+    is_whole: bool = False
+    candidates: list[RouteCandidate] = []
+    limits: list[ToldLimit] = []
+    refusal: str | None = None
+
+
 class LogDetail(LogRow):
+    route: CallRoute = msgspec.field(default_factory=CallRoute)
     price: PriceUsed | None = None
     cache_write_tokens: int | None = None
     worker_id: str = ""

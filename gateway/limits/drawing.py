@@ -173,6 +173,7 @@ class Drawing:
         for (share, amount), draw, got in zip(short, draws, drawn, strict=True):
             share.is_away = False
             share.told = got
+            share.elsewhere = max(0, got.left) + got.lent
             if not share.is_rate:
                 share.reconcile(got.have - got.granted)
                 share.grow(got.granted)

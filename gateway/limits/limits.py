@@ -18,6 +18,7 @@ import msgspec
 from gateway.catalog import Project, Rules, Target
 from gateway.errors import Refusal
 from gateway.limits.lines import Plan
+from gateway.limits.pools import Stood
 
 
 class Need(msgspec.Struct):
@@ -35,6 +36,9 @@ class Need(msgspec.Struct):
 
 class Hold(Protocol):
     """What was set aside for one call. Exactly one of `settle` or `release` is called, once, on every ending; both are synchronous."""
+
+    standing: list[Stood]
+    """Its limits just before."""
 
     @property
     def nusd(self) -> int | None:
@@ -66,6 +70,10 @@ class Limits(Protocol):
     def take(self, need: Need) -> Hold | None: ...
 
     async def draw(self, need: Need) -> Hold: ...
+
+    def standing(self, need: Need) -> list[Stood]:
+        """How the limits of a call that was refused stand, as far as this worker knows."""
+        ...
 
     async def look(self, need: Need) -> list[Standing]:
         """How every limit that counts this call stands, without taking any of it."""

@@ -17,9 +17,9 @@ from gateway.catalog import NO_RULES, Budget, Project, Rules, Settings
 from gateway.limits.drawing import Drawing
 from gateway.limits.limits import IngestedCost, Need, Standing
 from gateway.limits.lines import Line, Plan, lines_of
-from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key
+from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key, Stood
 from gateway.limits.refusals import no_coordinator, reached
-from gateway.limits.share import CallHold, Parts, Share
+from gateway.limits.share import CallHold, Parts, Share, standing
 from gateway.limits.windows import FOREVER
 from gateway.metrics import Metrics
 
@@ -111,6 +111,9 @@ class Shares:
                     raise self._refused(share, amount)
             if empty:
                 await self._ask_back([share for share, _ in empty], now)
+
+    def standing(self, need: Need) -> list[Stood]:
+        return standing(self._parts(need))
 
     async def look(self, need: Need) -> list[Standing]:
         """How every limit that counts this call stands: what nobody holds, with what workers hold and don't need."""
@@ -248,7 +251,7 @@ class Shares:
         elif share.pool != pool:
             if pool.size < share.pool.size:
                 share.expires = 0.0  # lowered: the coordinator says how much of the share is still ours
-            share.pool = pool
+            share.set_pool(pool)
         if not line.is_user:
             line.share = share
         elif need.user is not None:
@@ -258,6 +261,7 @@ class Shares:
         return share
 
     def _hold(self, parts: Parts, now: float) -> CallHold:
+        stood = standing(parts)
         is_low = False
         for share, amount in parts:
             share.free -= amount
@@ -266,7 +270,7 @@ class Shares:
                 is_low = True
         if is_low:
             self.drawing.ahead([(share, amount) for share, amount in parts if share.free < share.low])
-        return CallHold(parts, now, self._wake)
+        return CallHold(parts, now, self._wake, stood)
 
     def _is_short(self, share: Share, amount: int, now: float) -> bool:
         """A rate's share that has lain too long goes back; so does the rest of one that is too small: the next is drawn whole."""
@@ -291,6 +295,7 @@ class Shares:
         if setting == "share" and taken + amount > part:
             wait = share.minute[0][0] + RATE_WINDOW_S - now if share.minute else 1.0
             share.told = Drawn(0, max(0, part - taken), 0, wait)
+            share.elsewhere = max(0, part - taken)
             raise self._refused(share, amount)
         self._metrics.count("rates_unchecked")
         missing = amount - share.free

@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 from gateway import errors
 from gateway.ledger import usd
-from gateway.proxy.call import NOT_TRIED, Call, Caller, Plane
+from gateway.proxy.call import Call, Caller, Plane
+from gateway.records import NOT_TRIED
 
 RELAYED = ("openai-processing-ms", "openai-version")
 """All that is relayed of a provider's headers. Its request id, rate limits and cookies are between the provider and us."""

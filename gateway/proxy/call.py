@@ -19,9 +19,11 @@ from gateway.catalog import Catalog, Key, Project, Target
 from gateway.health import Health
 from gateway.ledger import Price, Usage, UsageSource
 from gateway.limits.limits import Hold, Limits
+from gateway.limits.pools import Stood
 from gateway.metrics import Metrics
 from gateway.providers.provider import Adapter, Endpoint
-from gateway.records import AttemptRecord, EndReason, Final, Record
+from gateway.proxy.choose import Route
+from gateway.records import NOT_TRIED, AttemptRecord, EndReason, Final, Record
 from gateway.reply import Reply
 from gateway.upstream import Upstream
 
@@ -200,7 +202,11 @@ class Call(msgspec.Struct, eq=False):
     captured: Captured | None = None
     """Its bodies, where the project captures them."""
     finish: str | None = None
-    why: str | None = None
+    route: Route | None = None
+    standing: list[Stood] | None = None
+    """The limits that count the call, as they stood when it was let through or refused."""
+    refusal: str | None = None
+    """What we told the caller instead of an answer."""
     relayed: str = ""
     """Header lines of the provider's that go on to the client."""
     reply: Reply | None = None
@@ -235,9 +241,6 @@ class Call(msgspec.Struct, eq=False):
             if attempt.failure not in NOT_TRIED:
                 tried += 1
         return tried
-
-
-NOT_TRIED = frozenset({"resting", "unconfigured", "overloaded", "unsupported", "forced"})
 
 
 def ms(ns: int) -> float:

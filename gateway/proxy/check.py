@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.catalog import NO_RULES, Catalog, Key, Project, Target
-from gateway.errors import LimitReached, Unprocessable
+from gateway.errors import LimitReached, Refusal, Unprocessable
 from gateway.ledger import Price, Usage, cost_nusd, nusd, usd
 from gateway.limits.limits import Hold, Limits, Need
 from gateway.proxy.body import Asked
@@ -84,11 +84,17 @@ async def check(
     ceiling: int | None,
 ) -> Hold | None:
     """The hold for this call, or None when nothing limits it. Raises LimitReached, Unavailable, Unprocessable; sets the call's
-    estimate."""
+    estimate, and how its limits stand."""
     need = need_of(limits, catalog, call, project, key, route, asked, ceiling)
     if need is None:
         return None
-    return limits.take(need) or await limits.draw(need)
+    try:
+        hold = limits.take(need) or await limits.draw(need)
+    except Refusal:
+        call.standing = limits.standing(need)
+        raise
+    call.standing = hold.standing
+    return hold
 
 
 def need_of(

@@ -12,14 +12,16 @@ MODES = {"chat": "chat", "embeddings": "embedding"}
 
 
 class Route(msgspec.Struct):
-    """`targets` in the order they are tried. `tier` is None when the caller named a model. `why` says it in one line."""
+    """`targets` in the order they are tried, `names` what they are called (`provider/model`). `tier` is None when the caller named a
+    model. `why` says it in one line. Goes into the call's record, so that what was in line can be told long after."""
 
     targets: tuple[Target, ...]
     tier: str | None
     requested_model: str | None
     why: str
-    skipped: tuple[str, ...] = ()
-    """Targets of the tier that the allow-list leaves out, as `provider/model`."""
+    names: list[str]
+    left_out: dict[str, str] | None = None
+    """Targets of the tier that are not in line, by name, and why."""
 
 
 def choose(
@@ -29,7 +31,11 @@ def choose(
     if model is not None and model not in project.tiers:
         return _by_model(catalog, project, key, endpoint, model)
     name = model or tier or ("embedding" if endpoint == "embeddings" else project.default_tier)
-    return _by_tier(project, key, endpoint, name, model)
+    if model is not None:
+        why = f"tier {name}, named as the model"
+    else:
+        why = f"tier {name}, asked for by x-optyx-tier" if tier else f"tier {name}, the default"
+    return _by_tier(project, key, endpoint, name, model, why)
 
 
 def is_allowed(model: Model, project: Project, key: Key) -> bool:
@@ -71,10 +77,10 @@ def _by_model(catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, 
         )
     if model.mode != MODES[endpoint]:
         raise BadRequest(f"The model '{name}' is for {model.mode}, not for {endpoint}.", param="model")
-    return Route((Target(model, model.provider.timeouts),), None, name, f"the request named {name}")
+    return Route((Target(model, model.provider.timeouts),), None, name, f"the request named {name}", [model.full_name])
 
 
-def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: str | None) -> Route:
+def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: str | None, why: str) -> Route:
     targets = project.tiers.get(name)
     if not targets:
         raise NotFound(f"The tier '{name}' has no targets here.", code="model_not_found", param="model")
@@ -82,7 +88,6 @@ def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: s
     if not fitting:
         raise BadRequest(f"The tier '{name}' is not for {endpoint}.", param="model" if asked else "x-optyx-tier")
     allowed = tuple(target for target in fitting if is_allowed(target.model, project, key))
-    skipped = tuple(t.model.full_name for t in fitting if t not in allowed) if len(allowed) < len(fitting) else ()
     if not allowed:
         raise Forbidden(f"No target of the tier '{name}' is on the allow-list.", param="model")
     usable = tuple(target for target in allowed if target.model.enabled and target.provider.enabled)
@@ -92,4 +97,34 @@ def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: s
         usable = tuple(target for target in usable if target.model.upstream_name == usable[0].model.upstream_name)
     if not project.failover:
         usable = usable[:1]
-    return Route(usable, name, asked, f"tier {name}" + ("" if project.failover else ", failover is off"), skipped)
+    names = [target.model.full_name for target in usable]
+    if len(names) == len(targets):
+        return Route(usable, name, asked, why, names)
+    return Route(usable, name, asked, why, names, left_out(project, key, endpoint, targets, names))
+
+
+def left_out(
+    project: Project, key: Key, endpoint: Endpoint, targets: tuple[Target, ...], names: list[str]
+) -> dict[str, str]:
+    """Every target that is not among `names`, by its name, and why a call can't have it."""
+    found: dict[str, str] = {}
+    for target in targets:
+        model = target.model
+        if model.full_name in names:
+            continue
+        if model.mode != MODES[endpoint]:
+            why = f"it is for {model.mode}"
+        elif not is_allowed(model, project, key):
+            why = "it is not on the allow-list"
+        elif not model.enabled or not model.provider.enabled:
+            why = f"the {'model' if not model.enabled else 'provider'} is switched off"
+        elif endpoint == "embeddings" and model.upstream_name != _upstream_name(targets, names):
+            why = "another model: vectors of two models don't mix"
+        else:
+            why = "failover is off for this project"
+        found[model.full_name] = why
+    return found
+
+
+def _upstream_name(targets: tuple[Target, ...], names: list[str]) -> str | None:
+    return next((target.model.upstream_name for target in targets if target.model.full_name in names), None)

@@ -14,7 +14,7 @@ from gateway.proxy.authenticate import is_usable
 from gateway.proxy.body import Asked, parse
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.check import cost_bound_nusd, estimate_prompt, need_of, output_bound
-from gateway.proxy.choose import MODES, Route, is_allowed
+from gateway.proxy.choose import Route, left_out
 from gateway.proxy.exchange import MAX_ATTEMPTS, built, passed_over, unsupported
 from gateway.proxy.serve import ceiling_of, read_headers, route_of
 from gateway.proxy.verdict import no_target_left
@@ -110,20 +110,9 @@ def _priced(plane: Plane, call: Call, target: Target, asked: Asked, prompt: int)
 
 def _left_out(call: Call, project: Project, key: Key, tier: str | None) -> list[TargetTold]:
     """Every target of the tier with the reason why it may not be in the route; those that are get a better word later."""
-    found = []
-    for target in project.tiers.get(tier or "", ()):
-        if target.model.mode != MODES[call.endpoint]:
-            why = f"it is for {target.model.mode}"
-        elif not is_allowed(target.model, project, key):
-            why = "it is not on the allow-list"
-        elif not target.model.enabled or not target.provider.enabled:
-            why = f"the {'model' if not target.model.enabled else 'provider'} is switched off"
-        elif call.endpoint == "embeddings":
-            why = "another model: vectors of two models don't mix"
-        else:
-            why = "failover is off for this project"
-        found.append(TargetTold(target.provider.name, target.model.id, "left out", why))
-    return found
+    targets = project.tiers.get(tier or "", ())
+    reasons = left_out(project, key, call.endpoint, targets, [])
+    return [TargetTold(t.provider.name, t.model.id, "left out", reasons[t.model.full_name]) for t in targets]
 
 
 def _try(plane: Plane, call: Call, route: Route, asked: Asked, told: Explained, *, has_hold: bool) -> None:

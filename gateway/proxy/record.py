@@ -16,18 +16,19 @@ from gateway.records import EndReason, Final, Intent, Progress
 
 log = logging.getLogger(__name__)
 
+LONGEST_REFUSAL = 500
+
 
 def intend(plane: Plane, call: Call, route: Route) -> None:
     """Raises Unavailable `accounting_unavailable` when the journal can't take it: then no provider is asked."""
     assert call.project is not None
     assert call.key is not None
     project = call.project
-    targets = [target.model.full_name for target in route.targets]
     hold_nusd = call.hold.nusd if call.hold is not None else None
     # by position, as in to_final: a third of what names would cost
     intent = Intent(
         call.call_id, call.created_at, call.request_id, project.org_id, project.id, call.key.id, call.endpoint, call.tier, call.requested_model,
-        call.stream, targets, hold_nusd, call.prompt_estimate, call.user, call.tags,
+        call.stream, route.names, hold_nusd, call.prompt_estimate, call.user, call.tags,
     )  # fmt: skip
     try:
         plane.journal.append(intent)
@@ -126,8 +127,16 @@ def to_final(
 
 def _details(call: Call, captured: Outcome | None) -> dict[str, object] | None:
     details: dict[str, object] = {}
-    if call.why is not None:
-        details["why"] = call.why
+    route = call.route
+    if route is not None:
+        details["why"] = route.why
+        details["targets"] = route.names
+        if route.left_out is not None:
+            details["left_out"] = route.left_out
+    if call.standing is not None:
+        details["limits"] = call.standing
+    if call.refusal is not None and call.end_reason == "refused":
+        details["refusal"] = call.refusal[:LONGEST_REFUSAL]
     if call.finish is not None:
         details["finish_reason"] = call.finish
     if call.traceparent is not None:

@@ -113,9 +113,11 @@ def route_of(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
     if call.user is None:
         call.user = asked.user
     route = choose(plane.holder.catalog, call.project, call.key, call.endpoint, asked.model, tier)
+    if route.tier == "smart":
+        route = _downgraded(plane, call, route)
     call.tier = route.tier
-    call.why = route.why
-    return _downgraded(plane, call, route) if route.tier == "smart" else route
+    call.route = route
+    return route
 
 
 def _downgraded(plane: Plane, call: Call, route: Route) -> Route:
@@ -131,7 +133,7 @@ def _downgraded(plane: Plane, call: Call, route: Route) -> Route:
     except errors.Refusal:  # there is nothing cheaper that this caller may use
         return route
     plane.metrics.count("downgraded_calls")
-    call.tier, call.why = fast.tier, f"tier fast instead of smart: {reason}"
+    fast.why = f"tier fast instead of smart: {reason}"
     return fast
 
 
@@ -196,7 +198,7 @@ async def _synced(plane: Plane) -> None:
 
 def _refuse(plane: Plane, caller: Caller, call: Call, refusal: errors.Refusal) -> None:
     """Our no, or every provider's."""
-    call.status, call.error_code = refusal.status, refusal.code
+    call.status, call.error_code, call.refusal = refusal.status, refusal.code, refusal.message
     reason: EndReason = "refused"
     if isinstance(refusal, errors.UpstreamRefused):
         reason = "upstream_refused"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from gateway import errors
 from gateway.catalog import Target
 from gateway.providers.provider import Failure
-from gateway.proxy.call import NOT_TRIED, Call
+from gateway.proxy.call import Call
 from gateway.proxy.choose import Route
+from gateway.records import NOT_TRIED
 
 Failures = list[tuple[Target, Failure]]
 

@@ -27,7 +27,12 @@ def verdicts(answer):
 
 async def test_a_tier_is_told_with_its_targets_costs_and_arithmetic(gateway):
     answer = await told(gateway, {**CHAT, "max_tokens": 1000})
-    assert (answer["status"], answer["refusal"], answer["tier"], answer["why"]) == (200, None, "fast", "tier fast")
+    assert (answer["status"], answer["refusal"], answer["tier"], answer["why"]) == (
+        200,
+        None,
+        "fast",
+        "tier fast, the default",
+    )
     first, second = answer["targets"][:2]
     assert (first["verdict"], second["verdict"]) == ("asked", "fallback")
     assert answer["max_output_tokens"] == 1000

@@ -38,7 +38,7 @@ async def test_a_call_has_a_row_with_every_field(gateway):
     assert set(row["attempts"][0]) >= {"provider", "model", "status", "failure", "ms", "cost_nusd"}
     detail = (await gateway.admin("GET", f"/logs/{answered.request_id}")).json
     assert set(detail) >= FIELDS
-    assert detail["details"]["why"] == "tier fast"
+    assert detail["details"]["why"] == "tier fast, the default"
     assert detail["price"]["id"] == stored["price_id"]
     assert detail["price"]["input_nusd"] > 0
     assert "capture is off" in detail["request_body"]["why_not"]

@@ -125,7 +125,7 @@ def get(
     request_id: Annotated[str, typer.Argument(help="The request's id, or the call's.")],
     body: Annotated[bool, typer.Option("--body", help="The captured bodies alone.")] = False,
 ) -> None:
-    """One call: attempts, timings, tokens, cost and the price it was reckoned with."""
+    """One call: why it went where it went, attempts, limits as they stood, timings, tokens, cost and its price."""
     run = current()
     one = run.get(
         path_of("logs", request_id), bodies="true" if body else "false"
@@ -141,6 +141,8 @@ def get(
             run.out.line(
                 f"Attempt {index}: {tried.get('provider')}/{tried.get('model')}, {what} in {figures.duration(tried.get('ms'))}{detail}"
             )
+        for line in calls_shown.route(one.get("route") or {}):
+            run.out.line(line)
 
 
 def _bodies(run: Invocation, one: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.admin.schema import Attempt, Body, LogDetail
+from msgspec import to_builtins
+
+from gateway.admin.schema import Attempt, Body, LogDetail, RouteCandidate
 from tui import figures
 from tui.widgets.line import Line, fit, wrapped
 from tui.widgets.marks import ruler, span_bar
@@ -121,11 +123,19 @@ def usage(call: LogDetail, width: int) -> list[Line]:
 
 def route(call: LogDetail, width: int) -> list[Line]:
     """Which targets were in line, and what each did."""
+    told = call.route
     asked = f"tier {call.tier}" if call.tier else f"model {call.requested_model or figures.NONE}"
-    skipped = (call.details or {}).get("skipped") or []
-    lines: list[Line] = [[(asked, "strong"), (" decides the targets, tried in order", "dim")]]
-    for item in skipped if isinstance(skipped, list) else []:
-        lines.append([("  – ", "dim"), (fit(str(item), width - 4), "dim")])
+    lines: list[Line] = [[(told.why or asked, "strong"), (" decides the targets, tried in order", "dim")]]
+    lines += [line for number, one in enumerate(told.candidates, 1) for line in candidate_lines(number, one, width)]
+    if told.candidates and not told.is_whole:
+        lines.append([(fit("  only what was tried is known: an older version's record", width), "dim")])
+    for limit in told.limits:
+        sign = ("● ", "good") if limit.is_enough else ("✖ ", "bad")
+        lines.append([sign, (fit(figures.limit_left(to_builtins(limit)), width - 2), "dim")])
+    if told.refusal:
+        lines += wrapped(told.refusal, width, "warn")
+    if told.candidates:
+        lines += [[], [("ATTEMPTS", "head")]]
     if not call.attempts:
         lines.append([("  no target was tried: ", "dim"), (call.error_code or call.end_reason, "warn")])
     for number, attempt in enumerate(call.attempts, 1):
@@ -136,6 +146,21 @@ def route(call: LogDetail, width: int) -> list[Line]:
                 lines.append([(f"    wait {figures.duration(pause)}", "dim")])
     if call.ttft_ms is not None:
         lines += [[], [("Client saw the first byte after ", ""), (figures.duration(call.ttft_ms), "strong")]]
+    return lines
+
+
+VERDICTS = {
+    "answered": ("● ", "good"), "failed": ("✖ ", "bad"), "passed over": ("▲ ", "warn"), "not reached": ("○ ", "dim"), "left out": ("– ", "dim"),
+}  # fmt: skip
+
+
+def candidate_lines(number: int, one: RouteCandidate, width: int) -> list[Line]:
+    """Sign and word, so that it can be told without colour; the reason below."""
+    sign, style = VERDICTS.get(one.verdict, ("  ", ""))
+    name = fit(f"{one.provider}/{one.model}", max(10, width - 18))
+    lines: list[Line] = [[(f"  {number} ", "strong"), (name, ""), (f" {sign}", style), (one.verdict, style)]]
+    if one.why:
+        lines.append([(fit(f"    {one.why}", width), "dim")])
     return lines
 
 

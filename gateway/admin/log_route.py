@@ -1,0 +1,95 @@
+"""Why a call went where it went, from its record: who was in line, what became of each, and how its limits stood. Pure; used by `logs`.
+
+Records of the first version hold only what was tried; then `is_whole` is false, and the line is what the attempts show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.admin import schema as s
+from gateway.limits.pools import Stood
+from gateway.records import NOT_TRIED
+
+MAX_TRIED = 3
+ENDED = {
+    "refused": "no provider was asked: the call was refused",
+    "upstream_refused": "the provider refused the request itself, and no other would like it better",
+    "client_closed": "the client left before its turn",
+    "drained": "the gateway was shut down before its turn",
+    "interrupted": "its worker died before it could write down what it tried",
+    "replayed": "the answer that this Idempotency-Key had before was given again",
+}
+BROKEN = {
+    "upstream_truncated": "its answer broke off",
+    "upstream_timeout": "its answer stood still for too long",
+    "interrupted": "its worker died while the answer came",
+}
+
+
+def route_of(row: s.LogRow, details: Mapping[str, Any]) -> s.CallRoute:
+    attempts: dict[str, list[s.Attempt]] = {}
+    for attempt in row.attempts:
+        attempts.setdefault(f"{attempt.provider}/{attempt.model}", []).append(attempt)
+    names = _read(details.get("targets"), list[str], [])
+    answered = f"{row.provider}/{row.model}" if row.provider else ""
+    line = list(dict.fromkeys([*names, *attempts, *([answered] if answered else [])]))
+    candidates = [_candidate(row, name, attempts.get(name, []), answered) for name in line]
+    for name, why in _read(details.get("left_out"), dict[str, str], {}).items():
+        provider, _, model = name.partition("/")
+        candidates.append(s.RouteCandidate(provider=provider, model=model, verdict="left out", why=why))
+    return s.CallRoute(
+        why=str(details.get("why") or ""),
+        policy="tier" if row.tier else "model" if line else "",
+        is_whole="targets" in details,
+        candidates=candidates,
+        limits=[_limit(row, stood) for stood in _read(details.get("limits"), list[Stood], [])],
+        refusal=str(details["refusal"]) if details.get("refusal") else None,
+    )
+
+
+def _candidate(row: s.LogRow, name: str, tried: list[s.Attempt], answered: str) -> s.RouteCandidate:
+    provider, _, model = name.partition("/")
+    told = s.RouteCandidate(provider=provider, model=model, attempts=len(tried))
+    last = tried[-1] if tried else None
+    failure = (last.detail or last.failure or "") if last is not None else ""
+    if name == answered:
+        told.verdict = "failed" if row.end_reason in BROKEN else "answered"
+        told.why = BROKEN.get(row.end_reason, "")
+    elif last is None:
+        told.verdict, told.why = "not reached", _not_reached(row, answered)
+    elif all(one.failure in NOT_TRIED for one in tried):
+        told.verdict, told.why, told.attempts = "passed over", failure, 0
+    else:
+        told.verdict, told.why = "failed", failure or ENDED.get(row.end_reason, "")
+    return told
+
+
+def _not_reached(row: s.LogRow, answered: str) -> str:
+    if row.end_reason in ENDED:
+        return ENDED[row.end_reason]
+    if answered:
+        return "one before it answered"
+    if sum(one.failure not in NOT_TRIED for one in row.attempts) >= MAX_TRIED:
+        return f"a call makes at most {MAX_TRIED} attempts"
+    return "the call ended before its turn"
+
+
+def _limit(row: s.LogRow, stood: Stood) -> s.ToldLimit:
+    needs, (scope, name, kind, window, size), free, elsewhere = stood[0], *stood[1]
+    left = max(0, free) + elsewhere
+    return s.ToldLimit(
+        scope=scope, name=name, kind=kind, window=window, size=size, needs=needs, left=min(left, size),
+        is_enough=row.end_reason != "refused" or left >= needs,
+    )  # fmt: skip
+
+
+def _read(value: Any, kind: Any, empty: Any) -> Any:
+    """A record that was mended, or comes from another version, may hold anything."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return empty

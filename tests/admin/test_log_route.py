@@ -1,0 +1,128 @@
+"""The log says of a call why it went where it went: who was in line, what became of each, and how its limits stood."""
+
+import json
+
+import msgspec
+
+from gateway.admin import schema as s
+from gateway.admin.log_route import route_of
+from tests.upstream import failing
+from tui import calls_shown
+from tui.screens import call_lines
+
+
+async def told(gateway, answered):
+    await gateway.row(answered.request_id)
+    return (await gateway.admin("GET", f"/logs/{answered.request_id}", role="viewer")).json["route"]
+
+
+def verdicts(route):
+    return [(one["provider"], one["verdict"]) for one in route["candidates"]]
+
+
+async def test_who_was_in_line_is_told_also_when_its_turn_never_came(gateway):
+    route = await told(gateway, await gateway.chat())
+    assert (route["policy"], route["why"], route["is_whole"]) == ("tier", "tier fast, the default", True)
+    assert verdicts(route) == [("openai", "answered"), ("google", "not reached")]
+    assert route["candidates"][1]["why"] == "one before it answered"
+    assert (route["limits"], route["refusal"]) == ([], None)
+    route = await told(gateway, await gateway.chat(model="smart"))
+    assert route["why"] == "tier smart, named as the model"
+    route = await told(gateway, await gateway.chat(headers={"x-optyx-tier": "smart"}))
+    assert route["why"] == "tier smart, asked for by x-optyx-tier"
+    route = await told(gateway, await gateway.chat(model="gpt-6-luna"))
+    assert (route["policy"], verdicts(route)) == ("model", [("openai", "answered")])
+
+
+async def test_failures_and_what_was_passed_over_are_told(make_gateway):
+    gateway = await make_gateway(OPTYX_FORCE_OPENAI_FAILOVER="1")
+    route = await told(gateway, await gateway.chat(model="fast"))
+    assert route["candidates"][0]["verdict"] == "passed over"
+    assert "OPTYX_FORCE_OPENAI_FAILOVER" in route["candidates"][0]["why"]
+    gateway.upstream.enqueue(failing(500), failing(500))
+    await gateway.execute("UPDATE project_settings SET failover = false")
+    route = await told(gateway, await gateway.chat(model="smart"))
+    assert verdicts(route) == [("openai", "failed"), ("google", "left out")]
+    assert (route["candidates"][0]["attempts"], route["candidates"][0]["why"][:8]) == (2, "HTTP 500")
+    assert "failover is off" in route["candidates"][1]["why"]
+    await gateway.execute("UPDATE project_settings SET failover = true, allowed_models = '{gpt-6*}'")
+    route = await told(gateway, await gateway.chat(model="smart"))
+    assert route["candidates"][1]["why"] == "it is not on the allow-list"
+
+
+async def test_limits_are_told_as_they_stood(gateway):
+    await gateway.execute(
+        "INSERT INTO limits (id, scope, subject, rpm, concurrency) VALUES ('lim_1', 'project', $1, 3, 5)",
+        gateway.project_id,
+    )
+    await gateway.execute(
+        "INSERT INTO budgets (id, scope, subject, amount_nusd, \"window\") VALUES ('bud_1', 'project', $1, 1000000000, '1d')",
+        gateway.project_id,
+    )
+    lefts = []
+    for _ in range(3):
+        route = await told(gateway, await gateway.chat(max_tokens=10))
+        kinds = {one["kind"]: one for one in route["limits"]}
+        assert set(kinds) == {"requests", "slots", "money"}
+        assert all(one["is_enough"] and one["left"] >= one["needs"] for one in kinds.values())
+        assert (kinds["requests"]["size"], kinds["requests"]["needs"], kinds["slots"]["left"]) == (3, 1, 5)
+        lefts.append(kinds["requests"]["left"])
+    assert lefts == [3, 2, 1]
+    assert 0 < kinds["money"]["left"] < 1_000_000_000 == kinds["money"]["size"]
+    refused = await gateway.chat(max_tokens=10)
+    route = await told(gateway, refused)
+    assert refused.status == 429
+    assert route["refusal"] == refused.json["error"]["message"]
+    assert [one["kind"] for one in route["limits"] if not one["is_enough"]] == ["requests"]
+    assert verdicts(route) == [("openai", "not reached"), ("google", "not reached")]
+    assert "refused" in route["candidates"][0]["why"]
+
+
+async def test_a_refusal_before_the_route_says_what_the_caller_was_told(gateway):
+    refused = await gateway.chat(model="no-such-model")
+    route = await told(gateway, refused)
+    assert (route["candidates"], route["refusal"]) == ([], refused.json["error"]["message"])
+
+
+OLD = s.LogRow(
+    tier="fast", provider="google", model="g", status=200, end_reason="complete",
+    attempts=[s.Attempt(provider="openai", model="o", failure="connect", detail="refused"), s.Attempt(provider="google", model="g", status=200)],
+)  # fmt: skip
+
+
+def test_a_record_without_it_shows_what_was_tried():
+    for details in ({}, {"why": "tier fast"}, {"limits": "x", "left_out": 3, "why": "tier fast"}):
+        route = route_of(OLD, details)
+        assert [(one.verdict, one.why) for one in route.candidates] == [("failed", "refused"), ("answered", "")]
+        assert not route.is_whole
+    call = s.LogDetail(attempts=OLD.attempts, tier="fast", route=route)
+    assert "older version" in text(call)
+    assert "kept only what was tried" in "\n".join(calls_shown.route(json.loads(json.dumps(as_dict(route)))))
+
+
+def test_the_dashboard_and_the_command_line_say_it_in_words():
+    details = {
+        "why": "tier fast, the default", "targets": ["openai/o", "google/g", "azure/z"], "left_out": {"mistral/m": "it is not on the allow-list"},
+        "limits": [
+            [1, [["key", "key ci", "requests", "minute", 600], 11, 400]],
+            [2_000_000, [["project", "project Acme, $5", "money", "1mo", 5 * 10**9], 0, 10**9]],
+        ],
+    }  # fmt: skip
+    route = route_of(OLD, details)
+    shown = text(s.LogDetail(attempts=OLD.attempts, tier="fast", provider="google", model="g", route=route))
+    printed = "\n".join(calls_shown.route(as_dict(route)))
+    for place in (shown, printed):
+        assert "tier fast, the default" in place
+        assert "azure/z" in place
+        assert "one before it answered" in place
+        assert "it is not on the allow-list" in place
+        assert "requests of key ci: 411 of 600 a minute were left, 1 needed" in place
+        assert "budget of project Acme, $5: $1.00 of $5.00 per 1mo were left, $0.002" in place
+
+
+def as_dict(route):
+    return msgspec.to_builtins(route)
+
+
+def text(call):
+    return "\n".join("".join(part for part, _ in line) for line in call_lines.route(call, 100))
