@@ -46,9 +46,9 @@ class Metrics:
         """By provider, model: tokens of prompts, tokens of completions, nano-USD."""
         self.refusals: dict[tuple[str, str], int] = {}
         """By a limit's scope and kind (`requests`, `tokens`, `slots`, `money`)."""
-        self.latency: dict[str, list[float]] = {}
+        self.latency: defaultdict[str, list[float]] = defaultdict(_no_counts)
         """Endpoint: one count per bucket, then the sum."""
-        self.overhead: dict[str, list[float]] = {}
+        self.overhead: defaultdict[str, list[float]] = defaultdict(_no_counts)
         self.counters: dict[str, int] = {}
         """Everything without labels: `records_lost`, `journal_errors`, `refused_keys`, …"""
         self.unpriced: dict[tuple[str, str], int] = {}
@@ -57,12 +57,15 @@ class Metrics:
         """What the check of the books has found, by the name of the check."""
 
     def call(
-        self, endpoint: str, provider: str, model: str, status: int, latency_ms: float, overhead_ms: float | None
+        self, endpoint: str, provider: str, model: str, status: int, latency_ms: float, overhead_ms: float
     ) -> None:
         self.calls[endpoint, provider, model, status] += 1
-        _observe(self.latency, endpoint, latency_ms)
-        if overhead_ms is not None:
-            _observe(self.overhead, endpoint, overhead_ms)
+        counts = self.latency[endpoint]
+        counts[bisect_left(BUCKETS_MS, latency_ms)] += 1
+        counts[-1] += latency_ms
+        counts = self.overhead[endpoint]
+        counts[bisect_left(BUCKETS_MS, overhead_ms)] += 1
+        counts[-1] += overhead_ms
 
     def spent(self, provider: str, model: str, prompt: int, completion: int, cost_nusd: int | None) -> None:
         spending = self.spendings.get((provider, model))
@@ -89,9 +92,5 @@ class Metrics:
         self.counters[name] = self.counters.get(name, 0) + by
 
 
-def _observe(series: dict[str, list[float]], endpoint: str, value: float) -> None:
-    counts = series.get(endpoint)
-    if counts is None:
-        counts = series[endpoint] = [0.0] * (len(BUCKETS_MS) + 2)
-    counts[bisect_left(BUCKETS_MS, value)] += 1
-    counts[-1] += value
+def _no_counts() -> list[float]:
+    return [0.0] * (len(BUCKETS_MS) + 2)

@@ -23,7 +23,7 @@ class Share:
 
     __slots__ = (
         "amount", "asked_back_at", "asking", "back", "elsewhere", "empty_at", "empty_for", "excess", "expires", "free", "is_away", "is_rate", "kind",
-        "label", "low", "minute", "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
+        "label", "low", "minute", "model", "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, now: float) -> None:
@@ -60,6 +60,7 @@ class Share:
     def set_pool(self, pool: Pool) -> None:
         """An operator may change what is limited, and how much."""
         self.pool = pool
+        self.model = pool.model
         self.label = pool.scope, pool.name, pool.kind, pool.window, pool.size
 
     @property
@@ -179,8 +180,7 @@ class CallHold:
         self._is_over = True
         for share, amount in self._parts:
             kind = share.kind
-            counted_model = share.pool.model
-            if counted_model is not None and model is not None and counted_model != model:
+            if share.model is not None and model is not None and share.model != model:
                 self._return(share, amount)
             elif kind == "requests":
                 share.amount -= amount

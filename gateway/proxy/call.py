@@ -218,6 +218,8 @@ class Call(msgspec.Struct, eq=False):
     is_cut: bool = False
     """Our own shutdown has ended it."""
     is_recorded: bool = False
+    own_ms: float = 0.0
+    """`overhead_ms` as it was recorded: the answer's header says the same."""
 
     def __post_init__(self) -> None:
         self.started_ns = time.perf_counter_ns()
@@ -229,7 +231,9 @@ class Call(msgspec.Struct, eq=False):
         return ms(time.perf_counter_ns() - self.started_ns)
 
     def overhead_ms(self) -> float:
-        """Our own part so far: everything but the waiting for upstream."""
+        """Our own part: everything but the waiting for upstream. So far, or what the record says."""
+        if self.is_recorded:
+            return self.own_ms
         return ms(max(0, time.perf_counter_ns() - self.started_ns - self.upstream_ns))
 
     def tried(self) -> int:

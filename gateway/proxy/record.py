@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 
 from gateway.capture import Captured, Outcome, Ticket
 from gateway.catalog import Target
@@ -63,10 +64,11 @@ def finish(plane: Plane, call: Call, end_reason: EndReason) -> None:
     """Journals the final record, settles the hold and counts: once per call, whoever comes first."""
     if call.is_recorded:
         return
+    elapsed_ns = time.perf_counter_ns() - call.started_ns
+    latency_ms = ms(elapsed_ns)
+    overhead_ms = call.own_ms = ms(max(0, elapsed_ns - call.upstream_ns))
     call.is_recorded = True
     call.end_reason = end_reason
-    latency_ms = call.elapsed_ms()
-    overhead_ms = call.overhead_ms()
     captured = None if call.captured is None else _hand_over(plane, call, call.captured)
     final = to_final(call, end_reason, latency_ms, overhead_ms, captured)
     if final is not None:
