@@ -113,6 +113,8 @@ def _entry(name: str, created: int, owner: str) -> dict[str, Any]:
 class _Headers:
     """As much of a caller as authentication looks at."""
 
+    digest: bytes | None = None
+
     def __init__(self, request: web.Request) -> None:
         self._request = request
 

@@ -166,6 +166,33 @@ async def test_requests_sent_at_once_are_answered_in_their_order(gateway, upstre
     assert [seen.json["messages"][0]["content"] for seen in upstream.seen] == ["0", "1", "2"]
 
 
+async def test_every_call_of_a_connection_is_that_of_its_own_key(gateway, client):
+    keys = [gateway.key, await gateway.new_key("second"), "sk-optyx-nobody"]
+    order = [0, 0, 1, 1, 0, 2, 2, 0, 1]
+    await client.send(b"".join(plain(keys[n]) for n in order[:5]))  # pipelined
+    statuses = [(await client.answer())[0] for _ in range(5)]
+    for n in order[5:]:
+        await client.send(plain(keys[n]))
+        statuses.append((await client.answer())[0])
+    assert statuses == [401 if n == 2 else 200 for n in order]
+    recorded = "SELECT k.name FROM request_logs r JOIN api_keys k ON k.id = r.key_id ORDER BY r.created_at"
+    async with asyncio.timeout(10):
+        while len(rows := await gateway.db.fetch(recorded)) < 7:
+            await asyncio.sleep(0.02)
+    names = [row["name"] for row in rows]
+    assert [name == "second" for name in names] == [n == 1 for n in order if n != 2]
+
+
+async def test_a_key_that_is_disabled_stops_on_a_connection_that_has_used_it(gateway, client):
+    key = await gateway.new_key("brief")
+    await client.send(plain(key))
+    assert (await client.answer())[0] == 200
+    await gateway.db.execute("UPDATE api_keys SET disabled_at = now() WHERE name = 'brief'")
+    await gateway.changed()
+    await client.send(plain(key))
+    assert (await client.answer())[0] == 401
+
+
 async def test_both_ways_give_the_same_answers(gateway):
     async def ask(*more: bytes, body: bytes = GOOD, key: str | None = None) -> tuple[int, bytes]:
         data = plain(gateway.key if key is None else key, b"Connection: close", *more, body=body)

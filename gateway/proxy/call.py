@@ -37,6 +37,7 @@ class Caller(Protocol):
     """One request as a server hands it over, and the way back. Writes are synchronous and never block: bytes go to the
     transport's buffer, and `is_paused` says that it is full."""
 
+    digest: bytes | None
     is_gone: bool
     is_paused: bool
     keep_alive: bool
