@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 DRAINING = errors.Unavailable(
     "The gateway is shutting down and could not wait for this answer.", code="draining", retry_after_s=1
 )
+_TOLD = (errors.LimitReached, errors.Forbidden, errors.NotFound, errors.Unavailable)
+"""Refusals whose words go into the record: they name a model, a tier or a limit. What is said of a malformed request quotes it, and it may
+hold anything."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{1,128})?")
 _TAG = re.compile(r"[^\s,=\x00-\x1f\x7f]{1,64}(=[^,\x00-\x1f\x7f]{0,128})?")
 
@@ -198,7 +201,9 @@ async def _synced(plane: Plane) -> None:
 
 def _refuse(plane: Plane, caller: Caller, call: Call, refusal: errors.Refusal) -> None:
     """Our no, or every provider's."""
-    call.status, call.error_code, call.refusal = refusal.status, refusal.code, refusal.message
+    call.status, call.error_code = refusal.status, refusal.code
+    if isinstance(refusal, _TOLD):
+        call.refusal = refusal.message
     reason: EndReason = "refused"
     if isinstance(refusal, errors.UpstreamRefused):
         reason = "upstream_refused"
