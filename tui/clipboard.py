@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 NATIVE = (["pbcopy"], ["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-ib"], ["clip.exe"])
 OSC52_MOST = 74_994
+SCREEN_PIECE = 200
 BUFFER_LIFE_S = 60
 
 
@@ -28,24 +29,40 @@ def copy(text: str, *, write_terminal: Callable[[str], None] | None = None) -> s
     way = os.environ.get("OPTYX_CLIPBOARD", "auto")
     if way == "off":
         raise NotCopied("copying is off (OPTYX_CLIPBOARD=off)")
-    if way in ("auto", "tmux") and os.environ.get("TMUX") and _tmux(text):
-        return "sent to the clipboard via a tmux buffer (deleted after 60 s)"
+    why = ""
+    if way in ("auto", "tmux") and os.environ.get("TMUX"):
+        if not _reaches_terminal():
+            why = "tmux knows no clipboard of this terminal (see optyx doctor)"
+        elif _tmux(text):
+            return "sent to the clipboard via a tmux buffer (deleted after 60 s)"
     is_remote = bool(os.environ.get("SSH_TTY") or os.environ.get("SSH_CONNECTION"))
     if way == "native" or (way == "auto" and not is_remote):
         tool = _native(text)
         if tool:
             return f"copied ({tool})"
-    if way in ("auto", "osc52") and write_terminal is not None:
+    if way in ("auto", "osc52") and not why and write_terminal is not None:
         return _osc52(text, write_terminal)
-    raise NotCopied("no way to the clipboard from here; write it to a file instead")
+    raise NotCopied(f"{why or 'no way to the clipboard from here'}; write it to a file instead")
 
 
 def _run(command: list[str], text: str) -> bool:
+    """Its output goes nowhere: xclip stays behind to serve the clipboard, and a pipe that it holds would never end."""
+    quiet = subprocess.DEVNULL
     try:
-        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=3, check=False)
+        done = subprocess.run(command, input=text.encode(), stdout=quiet, stderr=quiet, timeout=3, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def _reaches_terminal() -> bool:
+    """Whether tmux hands what it is given on to the terminal; before 3.2 it does not say, and is believed."""
+    ask = ["tmux", "display-message", "-p", "#{client_termfeatures}"]
+    try:
+        said = subprocess.run(ask, input="", capture_output=True, text=True, timeout=3, check=False).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return not said or "clipboard" in said.split(",")
 
 
 def _tmux(text: str) -> bool:
@@ -83,8 +100,16 @@ def _native(text: str) -> str:
 
 def _osc52(text: str, write_terminal: Callable[[str], None]) -> str:
     encoded = base64.b64encode(text.encode()).decode()
-    most = int(os.environ.get("OPTYX_OSC52_MAX", OSC52_MOST))
+    given = os.environ.get("OPTYX_OSC52_MAX", "")
+    most = int(given) if given.isdecimal() else OSC52_MOST
     if len(encoded) > most:
         raise NotCopied(f"too long for the terminal's clipboard ({len(encoded):,} of {most:,} characters)")
-    write_terminal(f"\x1b]52;c;{encoded}\x1b\\")
+    write_terminal(_through_screen(encoded) if os.environ.get("STY") else f"\x1b]52;c;{encoded}\x1b\\")
     return "sent via OSC 52; your terminal may ignore it"
+
+
+def _through_screen(encoded: str) -> str:
+    """GNU screen drops OSC 52 but passes on what stands in a DCS string, and only so much at once."""
+    whole = f"\x1b]52;c;{encoded}\x07"
+    pieces = [whole[at : at + SCREEN_PIECE] for at in range(0, len(whole), SCREEN_PIECE)]
+    return "".join(f"\x1bP{piece}\x1b\\" for piece in pieces)
