@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 
 from gateway import config, plain
-from gateway.admin import schema
 from gateway.admin.dispatch import PREFIX
 from gateway.admin.routes import ROUTES
+from gateway.admin.schema.settings import Settings as SettingsTold
 from gateway.app import CALL_PATHS
 from gateway.catalog import Settings, Timeouts
 from gateway.keyring import KEY_REGEX
@@ -102,7 +102,7 @@ def test_the_page_of_the_admin_api_has_every_route_with_its_role():
 
 def test_the_page_of_settings_has_every_setting_with_its_default():
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*?) \|", TEXTS["settings.md"], re.M))
-    of_project = set(schema.Settings.__struct_fields__) - {"version", "updated_at", "updated_by"}
+    of_project = set(SettingsTold.__struct_fields__) - {"version", "updated_at", "updated_by"}
     assert set(rows) == of_project | set(Settings.__struct_fields__)
     for name in Settings.__struct_fields__:
         default = getattr(Settings(), name)

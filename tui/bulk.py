@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gateway.admin.schema import Changed
+from gateway.admin.schema.record import Changed
 from tui.wire import GatewayError
 
 T = TypeVar("T")

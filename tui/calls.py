@@ -1,4 +1,4 @@
-"""One method per route of the admin API that the dashboard uses. Reads decode into the structs of `gateway.admin.schema`."""
+"""One method per route of the admin API that the dashboard uses. Reads decode into the structs below `gateway.admin.schema`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.admin import schema
+from gateway.admin.schema.audit import AuditEntry, Chain
+from gateway.admin.schema.keys import Key, NewKey
+from gateway.admin.schema.limits import Limits, LimitsOverview
+from gateway.admin.schema.logs import LogCount, LogDetail, LogPage
+from gateway.admin.schema.models import Model, Tier
+from gateway.admin.schema.overview import Overview
+from gateway.admin.schema.people import Whoami
+from gateway.admin.schema.projects import Project
+from gateway.admin.schema.providers import Provider, ProviderTest
+from gateway.admin.schema.record import Changed
+from gateway.admin.schema.settings import Preview, Settings, SettingsVersion
+from gateway.admin.schema.usage import Usage
 from tui.wire import Answer, EventStream, GatewayError, Wire, quoted
 
 T = TypeVar("T")
@@ -45,28 +56,28 @@ class Client(Wire):
             headers["idempotency-key"] = key or secrets.token_hex(16)
         return self.send(method, f"/admin/v1{path}", body=body, headers=headers)
 
-    def changed(self, method: str, path: str, body: Any = None, *, etag: str = "") -> schema.Changed:
+    def changed(self, method: str, path: str, body: Any = None, *, etag: str = "") -> Changed:
         answer = self.write(method, path, body, etag=etag)
-        return read(answer.body if isinstance(answer.body, dict) else {}, schema.Changed)
+        return read(answer.body if isinstance(answer.body, dict) else {}, Changed)
 
     # Reading
 
-    def whoami(self) -> schema.Whoami:
-        return read(self.get("/whoami").body, schema.Whoami)
+    def whoami(self) -> Whoami:
+        return read(self.get("/whoami").body, Whoami)
 
-    def overview(self, window: str) -> schema.Overview:
-        return read(self.get("/overview", window=window).body, schema.Overview)
+    def overview(self, window: str) -> Overview:
+        return read(self.get("/overview", window=window).body, Overview)
 
-    def logs(self, **query: Any) -> schema.LogPage:
-        return read(self.get("/logs", **query).body, schema.LogPage)
+    def logs(self, **query: Any) -> LogPage:
+        return read(self.get("/logs", **query).body, LogPage)
 
-    def log_count(self, **query: Any) -> schema.LogCount:
-        return read(self.get("/logs/count", **query).body, schema.LogCount)
+    def log_count(self, **query: Any) -> LogCount:
+        return read(self.get("/logs/count", **query).body, LogCount)
 
-    def log(self, request_id: str, bodies: bool = False) -> schema.LogDetail:
+    def log(self, request_id: str, bodies: bool = False) -> LogDetail:
         """`bodies`: captured ones are opened, which is written to the audit."""
         told = self.get(f"/logs/{quoted(request_id)}", bodies="true" if bodies else "false")
-        return read(told.body, schema.LogDetail)
+        return read(told.body, LogDetail)
 
     def _whole(self, path: str, kind: type[T], **query: Any) -> list[T]:
         """Every page of a list."""
@@ -80,97 +91,97 @@ class Client(Wire):
                 break
         return rows
 
-    def projects(self) -> list[schema.Project]:
-        return self._whole("/projects", schema.Project)
+    def projects(self) -> list[Project]:
+        return self._whole("/projects", Project)
 
-    def keys(self, project: str) -> list[schema.Key]:
-        return self._whole(f"/projects/{quoted(project)}/keys", schema.Key)
+    def keys(self, project: str) -> list[Key]:
+        return self._whole(f"/projects/{quoted(project)}/keys", Key)
 
-    def key(self, key_id: str) -> schema.Key:
-        return read(self.get(f"/keys/{quoted(key_id)}").body, schema.Key)
+    def key(self, key_id: str) -> Key:
+        return read(self.get(f"/keys/{quoted(key_id)}").body, Key)
 
-    def settings(self, project: str) -> tuple[schema.Settings, str]:
+    def settings(self, project: str) -> tuple[Settings, str]:
         """The settings and their ETag."""
         answer = self.get(f"/projects/{quoted(project)}/settings")
-        return read(answer.body, schema.Settings), answer.etag
+        return read(answer.body, Settings), answer.etag
 
-    def settings_history(self, project: str) -> list[schema.SettingsVersion]:
-        return read_list(self.get(f"/projects/{quoted(project)}/settings/history").body, schema.SettingsVersion)
+    def settings_history(self, project: str) -> list[SettingsVersion]:
+        return read_list(self.get(f"/projects/{quoted(project)}/settings/history").body, SettingsVersion)
 
-    def preview(self, project: str, body: Mapping[str, Any]) -> schema.Preview:
-        return read(self.write("POST", f"/projects/{quoted(project)}/settings:preview", body).body, schema.Preview)
+    def preview(self, project: str, body: Mapping[str, Any]) -> Preview:
+        return read(self.write("POST", f"/projects/{quoted(project)}/settings:preview", body).body, Preview)
 
-    def limits(self) -> schema.LimitsOverview:
+    def limits(self) -> LimitsOverview:
         """All of them, page after page."""
-        told = read(self.get("/limits", limit=1000).body, schema.LimitsOverview)
+        told = read(self.get("/limits", limit=1000).body, LimitsOverview)
         while told.next is not None:
-            page = read(self.get("/limits", limit=1000, cursor=told.next).body, schema.LimitsOverview)
+            page = read(self.get("/limits", limit=1000, cursor=told.next).body, LimitsOverview)
             told.budgets, told.rates, told.next = told.budgets + page.budgets, told.rates + page.rates, page.next
         return told
 
-    def limits_of(self, scope: str, subject: str) -> tuple[schema.Limits, str]:
+    def limits_of(self, scope: str, subject: str) -> tuple[Limits, str]:
         answer = self.get(f"/{scope}s/{quoted(subject)}/limits")
-        return read(answer.body, schema.Limits), answer.etag
+        return read(answer.body, Limits), answer.etag
 
-    def usage(self, **query: Any) -> schema.Usage:
-        return read(self.get("/usage", **query).body, schema.Usage)
+    def usage(self, **query: Any) -> Usage:
+        return read(self.get("/usage", **query).body, Usage)
 
-    def providers(self) -> list[schema.Provider]:
-        return read_list(self.get("/providers").body, schema.Provider)
+    def providers(self) -> list[Provider]:
+        return read_list(self.get("/providers").body, Provider)
 
-    def models(self, provider: str = "") -> list[schema.Model]:
-        return self._whole("/models", schema.Model, provider=provider)
+    def models(self, provider: str = "") -> list[Model]:
+        return self._whole("/models", Model, provider=provider)
 
-    def tiers(self) -> list[schema.Tier]:
-        return read_list(self.get("/tiers").body, schema.Tier)
+    def tiers(self) -> list[Tier]:
+        return read_list(self.get("/tiers").body, Tier)
 
-    def audit(self, text: str = "", cursor: str = "", limit: int = 200) -> tuple[list[schema.AuditEntry], str]:
+    def audit(self, text: str = "", cursor: str = "", limit: int = 200) -> tuple[list[AuditEntry], str]:
         body = self.get("/audit", filter=text, cursor=cursor, limit=limit).body
-        return read_list(body, schema.AuditEntry), str((body or {}).get("next") or "")
+        return read_list(body, AuditEntry), str((body or {}).get("next") or "")
 
-    def verify_audit(self) -> schema.Chain:
-        return read(self.get("/audit/verify").body, schema.Chain)
+    def verify_audit(self) -> Chain:
+        return read(self.get("/audit/verify").body, Chain)
 
     # Changing
 
-    def create_project(self, name: str) -> schema.Project:
-        return read(self.write("POST", "/projects", {"name": name}).body, schema.Project)
+    def create_project(self, name: str) -> Project:
+        return read(self.write("POST", "/projects", {"name": name}).body, Project)
 
-    def update_project(self, project: str, **fields: Any) -> schema.Changed:
+    def update_project(self, project: str, **fields: Any) -> Changed:
         return self.changed("PATCH", f"/projects/{quoted(project)}", fields)
 
-    def archive_project(self, project: str) -> schema.Changed:
+    def archive_project(self, project: str) -> Changed:
         return self.changed("POST", f"/projects/{quoted(project)}/archive")
 
-    def create_key(self, project: str, body: Mapping[str, Any]) -> schema.NewKey:
-        return read(self.write("POST", f"/projects/{quoted(project)}/keys", body).body, schema.NewKey)
+    def create_key(self, project: str, body: Mapping[str, Any]) -> NewKey:
+        return read(self.write("POST", f"/projects/{quoted(project)}/keys", body).body, NewKey)
 
-    def rotate_key(self, key_id: str, grace_s: int) -> schema.NewKey:
-        return read(self.write("POST", f"/keys/{quoted(key_id)}/rotate", {"grace_s": grace_s}).body, schema.NewKey)
+    def rotate_key(self, key_id: str, grace_s: int) -> NewKey:
+        return read(self.write("POST", f"/keys/{quoted(key_id)}/rotate", {"grace_s": grace_s}).body, NewKey)
 
-    def switch_key(self, key_id: str, on: bool) -> schema.Changed:
+    def switch_key(self, key_id: str, on: bool) -> Changed:
         return self.changed("POST", f"/keys/{quoted(key_id)}/{'enable' if on else 'disable'}")
 
-    def revoke_key(self, key_id: str) -> schema.Changed:
+    def revoke_key(self, key_id: str) -> Changed:
         return self.changed("DELETE", f"/keys/{quoted(key_id)}")
 
-    def save_settings(self, project: str, body: Mapping[str, Any], etag: str) -> schema.Changed:
+    def save_settings(self, project: str, body: Mapping[str, Any], etag: str) -> Changed:
         return self.changed("PATCH", f"/projects/{quoted(project)}/settings", body, etag=etag)
 
-    def restore_settings(self, project: str, version: int) -> schema.Changed:
+    def restore_settings(self, project: str, version: int) -> Changed:
         return self.changed("POST", f"/projects/{quoted(project)}/settings:restore", {"version": version})
 
-    def save_limits(self, scope: str, subject: str, body: Mapping[str, Any], etag: str = "") -> schema.Changed:
+    def save_limits(self, scope: str, subject: str, body: Mapping[str, Any], etag: str = "") -> Changed:
         return self.changed("PUT", f"/{scope}s/{quoted(subject)}/limits", body, etag=etag)
 
-    def raise_budget(self, budget_id: str, add_usd: str, until: str, reason: str) -> schema.Changed:
+    def raise_budget(self, budget_id: str, add_usd: str, until: str, reason: str) -> Changed:
         return self.changed(
             "POST",
             f"/budgets/{quoted(budget_id)}/raise",
             {"add_usd": add_usd, "until": until, "reason": reason or None},
         )
 
-    def test_provider(self, provider: str) -> Iterator[schema.ProviderTest]:
+    def test_provider(self, provider: str) -> Iterator[ProviderTest]:
         """What is known of each step, again and again until all are decided. Raises GatewayError and Unreachable."""
         path = f"/admin/v1/providers/{quoted(provider)}/test"
         stream = EventStream(self, path, {}, body={"chat": True, "stream": True})
@@ -178,15 +189,15 @@ class Client(Wire):
             body = msgspec.json.decode(data)
             if event == "error":
                 raise GatewayError(500, str(body["error"]["code"]), str(body["error"]["message"]))
-            yield read(body, schema.ProviderTest)
+            yield read(body, ProviderTest)
             if event == "done":
                 return
 
-    def close_circuit(self, provider: str) -> schema.Changed:
+    def close_circuit(self, provider: str) -> Changed:
         return self.changed("POST", f"/providers/{quoted(provider)}/circuit/close")
 
-    def update_provider(self, provider: str, **fields: Any) -> schema.Changed:
+    def update_provider(self, provider: str, **fields: Any) -> Changed:
         return self.changed("PATCH", f"/providers/{quoted(provider)}", fields)
 
-    def undo(self, audit_id: str) -> schema.Changed:
+    def undo(self, audit_id: str) -> Changed:
         return self.changed("POST", f"/undo/{quoted(audit_id)}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.admin.schema import Overview
+from gateway.admin.schema.overview import Overview
 
 LONGEST_S = 7 * 86_400.0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin.schema import LogDetail
+from gateway.admin.schema.logs import LogDetail
 from tui.calls import Client
 from tui.wire import EventStream, GatewayError, Unreachable, Wire
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.admin.schema import LogRow
+from gateway.admin.schema.logs import LogRow
 from tui.calls import Client
 from tui.link import LONGEST_WAIT_S
 from tui.wire import EventStream, GatewayError, Unreachable

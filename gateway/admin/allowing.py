@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.admin.decode import refuse
-from gateway.admin.schema import TierTarget
+from gateway.admin.schema.models import TierTarget
 from gateway.store.pool import Connection
 from gateway.store.routing import Known, known
 

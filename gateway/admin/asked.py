@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.admin.paging import PageQuery
-from gateway.admin.schema import KeyStatus, Role
+from gateway.admin.schema.keys import KeyStatus
+from gateway.admin.schema.people import Role
 from gateway.catalog import Kind, Mode, Window
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gateway.admin import schema as s
 from gateway.admin.gauges import of_rows
 from gateway.admin.provider_state import states
+from gateway.admin.schema.limits import Budget
+from gateway.admin.schema.overview import Attention, Severity
 from gateway.catalog import Catalog, Target
 from gateway.instants import iso, iso_of
 from gateway.ledger import usd
@@ -20,7 +21,7 @@ BEHIND_S = 30.0
 LATE_S = 3_600.0
 
 
-async def look(db: Connection, catalog: Catalog, now: float) -> list[s.Attention]:
+async def look(db: Connection, catalog: Catalog, now: float) -> list[Attention]:
     """Everything at once: about a dozen short questions."""
     workers = await store.live_workers(db)
     found = [
@@ -37,7 +38,7 @@ async def look(db: Connection, catalog: Catalog, now: float) -> list[s.Attention
     return sorted(found, key=lambda one: ORDER[one.severity])
 
 
-async def _circuits(db: Connection, catalog: Catalog) -> list[s.Attention]:
+async def _circuits(db: Connection, catalog: Catalog) -> list[Attention]:
     rows = [row for row in await providers.all_of(db) if row.enabled]
     told = await states(db, catalog, rows)
     found = []
@@ -48,7 +49,7 @@ async def _circuits(db: Connection, catalog: Catalog) -> list[s.Attention]:
         is_open = state["circuit"] == "open"
         share = f", {state['error_share'] * 100:.0f} % errors" if state.get("error_share") else ""
         found.append(
-            s.Attention(
+            Attention(
                 severity="error" if is_open else "warning",
                 title=f"{row.name} circuit open{share}" if is_open else f"{row.name} is being probed",
                 detail="; ".join(state["effect"]) or f"last failure: {state.get('last_error') or 'unknown'}",
@@ -61,12 +62,12 @@ async def _circuits(db: Connection, catalog: Catalog) -> list[s.Attention]:
     return found
 
 
-async def _errors(db: Connection) -> list[s.Attention]:
+async def _errors(db: Connection) -> list[Attention]:
     found = []
     burst = await store.burst(db)
     if burst.errors >= BURST_ERRORS and burst.errors >= BURST_SHARE * burst.calls:
         found.append(
-            s.Attention(
+            Attention(
                 severity="error", title=f"{burst.errors / max(1, burst.calls) * 100:.0f} % of calls fail",
                 detail=f"{burst.errors:,} of {burst.calls:,} in 5 minutes, most of them {burst.top_error or 'without a code'}",
                 since=iso(burst.since), screen="logs", filter="status:5xx since:5m",
@@ -74,7 +75,7 @@ async def _errors(db: Connection) -> list[s.Attention]:
         )  # fmt: skip
     for provider, calls, since in await store.rows(db, store.CREDENTIALS):
         found.append(
-            s.Attention(
+            Attention(
                 severity="error", title=f"{provider} refuses the gateway's credential", detail=f"{calls:,} attempts in 15 minutes",
                 since=iso(since), screen="providers", object=provider, filter="since:15m attempts:>0 err:upstream_credentials",
             )
@@ -82,7 +83,7 @@ async def _errors(db: Connection) -> list[s.Attention]:
     return found
 
 
-def _routes(catalog: Catalog) -> list[s.Attention]:
+def _routes(catalog: Catalog) -> list[Attention]:
     """Tiers that nobody can answer, the gateway's own and those of projects."""
     found = [_route(name, "", targets) for name, targets in catalog.tiers.items()]
     for project in catalog.projects.values():
@@ -92,13 +93,13 @@ def _routes(catalog: Catalog) -> list[s.Attention]:
     return [one for one in found if one is not None]
 
 
-def _route(tier: str, project: str, targets: tuple[Target, ...]) -> s.Attention | None:
+def _route(tier: str, project: str, targets: tuple[Target, ...]) -> Attention | None:
     if any(_is_usable(target) for target in targets):
         return None
     missing = sorted(
         {t.provider.credential_variable or f"a credential of {t.provider.name}" for t in targets if _lacks(t)}
     )
-    return s.Attention(
+    return Attention(
         severity="error" if not project else "warning",
         title=f"tier {tier} has no target that can answer" + (f" in {project}" if project else ""),
         detail=f"set {' or '.join(missing)}"
@@ -120,7 +121,7 @@ def _lacks(target: Target) -> bool:
     return target.provider.needs_credential and target.provider.credential is None
 
 
-async def _budgets(db: Connection, now: float) -> list[s.Attention]:
+async def _budgets(db: Connection, now: float) -> list[Attention]:
     found = []
     for budget in await of_rows(db, now, await budgets.in_use(db)):
         whole = budget.amount_nusd + budget.raise_nusd
@@ -137,26 +138,26 @@ async def _budgets(db: Connection, now: float) -> list[s.Attention]:
     return found
 
 
-def _budget(budget: s.Budget, title: str, detail: str, severity: s.Severity = "warning") -> s.Attention:
-    return s.Attention(
+def _budget(budget: Budget, title: str, detail: str, severity: Severity = "warning") -> Attention:
+    return Attention(
         severity=severity, title=title, detail=detail, screen="limits", object=budget.id, filter=_of_budget(budget)
     )
 
 
-def _of_budget(budget: s.Budget) -> str:
+def _of_budget(budget: Budget) -> str:
     return f"{budget.scope}:{budget.subject}" if budget.scope in ("project", "key") else ""
 
 
-def _resets(text: str, budget: s.Budget) -> str:
+def _resets(text: str, budget: Budget) -> str:
     return f"{text}; resets {budget.resets_at}" if budget.resets_at else text
 
 
-async def _keys(db: Connection, workers: list[store.Live], now: float) -> list[s.Attention]:
+async def _keys(db: Connection, workers: list[store.Live], now: float) -> list[Attention]:
     found = []
     for key_id, name, project, expires_at in await store.rows(db, store.EXPIRING_KEYS):
         days = (expires_at - datetime.fromtimestamp(now, UTC)).total_seconds() / 86_400
         found.append(
-            s.Attention(
+            Attention(
                 title=f"key {name} expires in {days:.0f} days" if days >= 2 else f"key {name} expires in {days * 24:.0f} h",
                 detail=f"project {project}, {iso(expires_at)}", screen="keys", object=project, filter=f"key:{key_id}",
             )
@@ -176,7 +177,7 @@ async def _keys(db: Connection, workers: list[store.Live], now: float) -> list[s
             continue  # it was enabled again meanwhile
         calls = late[key_id].calls
         found.append(
-            s.Attention(
+            Attention(
                 title=f"key {name} is {word} and still used", detail=f"{calls:,} call{'s' if calls != 1 else ''} refused, project {project}",
                 since=iso_of(late[key_id].last), screen="keys", object=project, filter=f"key:{key_id}",
             )
@@ -184,9 +185,9 @@ async def _keys(db: Connection, workers: list[store.Live], now: float) -> list[s
     return found
 
 
-async def _calls(db: Connection) -> list[s.Attention]:
+async def _calls(db: Connection) -> list[Attention]:
     return [
-        s.Attention(
+        Attention(
             title=f"{calls:,} calls without a price", detail=f"{provider}/{model}, last 24 hours", since=iso(since), screen="models",
             object=model, filter=f"model:{model} since:24h",
         )
@@ -194,13 +195,13 @@ async def _calls(db: Connection) -> list[s.Attention]:
     ]  # fmt: skip
 
 
-def _workers(workers: list[store.Live]) -> list[s.Attention]:
+def _workers(workers: list[store.Live]) -> list[Attention]:
     found = []
     versions = sorted({worker.version for worker in workers})
     if len(versions) > 1:
         newest = max(worker.started_at for worker in workers)
         found.append(
-            s.Attention(
+            Attention(
                 title="workers run different versions",
                 detail=" and ".join(versions),
                 since=iso(newest),
@@ -210,7 +211,7 @@ def _workers(workers: list[store.Live]) -> list[s.Attention]:
     behind = max((worker.state.journal.behind_s for worker in workers), default=0.0)
     if behind > BEHIND_S:
         found.append(
-            s.Attention(
+            Attention(
                 severity="error", title="records wait for the database", detail=f"the oldest for {behind:.0f} s; calls are served meanwhile",
                 screen="overview",
             )
@@ -218,18 +219,18 @@ def _workers(workers: list[store.Live]) -> list[s.Attention]:
     return found
 
 
-async def _records(db: Connection) -> list[s.Attention]:
+async def _records(db: Connection) -> list[Attention]:
     found = []
     ((count, since),) = await store.rows(db, store.QUARANTINED)
     if count:
         detail = "Postgres refused them as they were; they are stored cleaned, their originals kept"
         found.append(
-            s.Attention(title=f"{count:,} records were cleaned", detail=detail, since=iso(since), screen="audit")
+            Attention(title=f"{count:,} records were cleaned", detail=detail, since=iso(since), screen="audit")
         )
     ((newest, is_old),) = await store.rows(db, store.NEWEST_PRICE)
     if is_old:
         found.append(
-            s.Attention(
+            Attention(
                 severity="info",
                 title="prices are older than 30 days",
                 detail=f"newest of {iso(newest)}",
@@ -239,10 +240,10 @@ async def _records(db: Connection) -> list[s.Attention]:
     return found
 
 
-def _capture(catalog: Catalog) -> list[s.Attention]:
+def _capture(catalog: Catalog) -> list[Attention]:
     """Bodies of calls are being kept: somebody should know."""
     return [
-        s.Attention(
+        Attention(
             severity="info", title=f"payloads of {project.slug} are captured", detail="encrypted, kept as long as the setting says",
             screen="settings", object=project.slug, filter=f"project:{project.slug}",
         )

@@ -13,11 +13,12 @@ from msgspec import Meta
 
 from gateway import bills, ids, months
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.asked import Amount, Asked, Text
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.paging import PageQuery, decode_cursor, page
+from gateway.admin.schema.billing import BillingAccount, BillingEntry, Closing, Statement, StatementLine
+from gateway.admin.schema.record import Page
 from gateway.errors import Conflict, NotFound, Unprocessable
 from gateway.instants import iso
 from gateway.ledger import nusd, usd
@@ -62,11 +63,11 @@ class ClosingAsked(Asked, kw_only=True):
     account: Text | None = None
 
 
-async def accounts(ask: Ask[Nothing, Nothing]) -> s.Page[s.BillingAccount]:
+async def accounts(ask: Ask[Nothing, Nothing]) -> Page[BillingAccount]:
     now = _now(ask)
-    return s.Page(
+    return Page(
         data=[
-            s.BillingAccount(
+            BillingAccount(
                 id=account.id,
                 org_id=account.org_id,
                 org=account.org,
@@ -83,15 +84,15 @@ async def accounts(ask: Ask[Nothing, Nothing]) -> s.Page[s.BillingAccount]:
     )
 
 
-async def entries(ask: Ask[Nothing, EntriesQuery]) -> s.Page[s.BillingEntry]:
+async def entries(ask: Ask[Nothing, EntriesQuery]) -> Page[BillingEntry]:
     account = await _account(ask, ask.query.account)
     after = decode_cursor(ask.query.cursor, tuple[datetime, str])
     rows = await store.entries_page(ask.db, account.id, ask.query.month, after, ask.query.limit + 1)
     found = page(rows, ask.query.limit, lambda row: (row.created_at.isoformat() if row.created_at else "", row.id))
-    return s.Page(data=[_entry(row) for row in found.data], next=found.next)
+    return Page(data=[_entry(row) for row in found.data], next=found.next)
 
 
-async def enter(ask: Ask[NewEntry, Nothing]) -> s.BillingEntry:
+async def enter(ask: Ask[NewEntry, Nothing]) -> BillingEntry:
     account = await _account(ask, ask.body.account)
     amount = _amount(ask.body)
     entry = await store.enter(
@@ -110,7 +111,7 @@ async def enter(ask: Ask[NewEntry, Nothing]) -> s.BillingEntry:
     return _entry(entry)
 
 
-async def statement(ask: Ask[Nothing, StatementQuery]) -> s.Statement | web.Response:
+async def statement(ask: Ask[Nothing, StatementQuery]) -> Statement | web.Response:
     account = await _account(ask, ask.query.account)
     month = ask.query.month or months.month_of(_now(ask), account.timezone)
     async with ask.db.transaction(isolation="repeatable_read", readonly=True):
@@ -122,7 +123,7 @@ async def statement(ask: Ask[Nothing, StatementQuery]) -> s.Statement | web.Resp
     return _statement(found, ask.query.group_by)
 
 
-async def close(ask: Ask[ClosingAsked, Nothing]) -> s.Closing:
+async def close(ask: Ask[ClosingAsked, Nothing]) -> Closing:
     account = await _account(ask, ask.body.account)
     month = ask.body.month
     try:
@@ -139,7 +140,7 @@ async def close(ask: Ask[ClosingAsked, Nothing]) -> s.Closing:
     if entered:
         after = {"month": month, "posted_usd": usd(of.posted_nusd), "entries": len(entered)}
         audit.record(ask, "billing.close", ("billing_account", account.id, account.name), after=after)
-    return s.Closing(
+    return Closing(
         account=account.id, month=month, posted_nusd=of.posted_nusd, closed_at=iso(of.closed_at) or "", entries=[_entry(e) for e in entered]
     )  # fmt: skip
 
@@ -175,9 +176,9 @@ def _cell(value: object) -> object:
     return "'" + value if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _statement(found: bills.Statement, group_by: str) -> s.Statement:
+def _statement(found: bills.Statement, group_by: str) -> Statement:
     of = found.period
-    return s.Statement(
+    return Statement(
         account=found.account.id,
         account_name=found.account.name,
         org_id=found.account.org_id,
@@ -188,7 +189,7 @@ def _statement(found: bills.Statement, group_by: str) -> s.Statement:
         closed_at=iso(of.closed_at),
         exact=found.exact,
         group_by=group_by,
-        lines=[s.StatementLine(**msgspec.structs.asdict(line)) for line in found.lines],
+        lines=[StatementLine(**msgspec.structs.asdict(line)) for line in found.lines],
         entries=[_entry(entry) for entry in found.entries],
         opening_nusd=found.opening_nusd,
         credits_nusd=found.credits_nusd,
@@ -200,8 +201,8 @@ def _statement(found: bills.Statement, group_by: str) -> s.Statement:
     )
 
 
-def _entry(row: store.EntryRow) -> s.BillingEntry:
-    return s.BillingEntry(
+def _entry(row: store.EntryRow) -> BillingEntry:
+    return BillingEntry(
         id=row.id,
         account=row.account_id,
         kind=row.kind,

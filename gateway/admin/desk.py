@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from gateway import errors
-from gateway.admin.schema import Role
+from gateway.admin.schema.people import Role
 from gateway.admin.shared import Shared
 from gateway.admin.tail import Tail
 from gateway.catalog import Catalog, Key, Project

@@ -22,7 +22,7 @@ from gateway.admin import audit
 from gateway.admin.decode import decode_body, decode_query, require_text
 from gateway.admin.desk import Ask, Desk, Nothing, Reply, etag
 from gateway.admin.guard import Guesses, admit, require_role
-from gateway.admin.schema import Role
+from gateway.admin.schema.people import Role
 from gateway.responses import error_response
 from gateway.store import catalog, replies
 from gateway.store.pool import CONNECT_TIMEOUT_S, UNREACHABLE, Connection

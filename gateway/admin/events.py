@@ -22,9 +22,9 @@ from aiohttp_sse import EventSourceResponse
 
 from gateway import errors
 from gateway.admin import following, providers, trail
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.following import COMMENT_S, HEARTBEAT_S, TailQuery
+from gateway.admin.schema.providers import Provider
 from gateway.store import audit, log_tail
 from gateway.store import providers as store
 from gateway.store.log_tail import Position
@@ -159,9 +159,9 @@ async def _of_audit(ask: Ask[Nothing, EventsQuery], out: Out) -> None:
 async def _of_providers(ask: Ask[Nothing, EventsQuery], out: Out) -> None:
     known: dict[str, tuple[object, ...]] = {}
 
-    async def read() -> list[s.Provider]:
+    async def read() -> list[Provider]:
         async with ask.desk.pool.acquire() as db:
-            return await providers.told(db, ask.desk, await store.all_of(db), s.Provider)
+            return await providers.told(db, ask.desk, await store.all_of(db), Provider)
 
     async def look() -> None:
         for one in await _found(ask.desk.shared.once(("providers",), read)):

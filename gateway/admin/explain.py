@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Desk, Nothing
+from gateway.admin.schema.explain import Explanation, ToldLimit, ToldRefusal, ToldTarget
 from gateway.catalog import Key, Project
 from gateway.errors import NotFound, Refusal
 from gateway.instants import iso_of
@@ -30,7 +30,7 @@ class Question(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     body: dict[str, Any] | str = {}
 
 
-async def explain(ask: Ask[Question, Nothing]) -> s.Explanation:
+async def explain(ask: Ask[Question, Nothing]) -> Explanation:
     question = ask.body
     if bool(question.key_id) == bool(question.project):
         refuse([("key_id", "give either key_id or project")])
@@ -41,7 +41,7 @@ async def explain(ask: Ask[Question, Nothing]) -> s.Explanation:
     project, key = _who(ask.desk, question)
     body = question.body.encode() if isinstance(question.body, str) else msgspec.json.encode(question.body)
     told = await ask.desk.explain(project, key, endpoint, question.headers, body)
-    return s.Explanation(
+    return Explanation(
         status=told.status,
         refusal=_refusal(told.refusal) if told.refusal else None,
         endpoint=told.endpoint,
@@ -53,7 +53,7 @@ async def explain(ask: Ask[Question, Nothing]) -> s.Explanation:
         stream=told.stream,
         user=told.user,
         tags=told.tags,
-        targets=[s.ToldTarget(**msgspec.structs.asdict(one)) for one in told.targets],
+        targets=[ToldTarget(**msgspec.structs.asdict(one)) for one in told.targets],
         limits=[_limit(one) for one in told.limits],
         prompt_tokens_estimate=told.prompt_tokens_estimate,
         max_output_tokens=told.max_output_tokens,
@@ -80,15 +80,15 @@ def _who(desk: Desk, question: Question) -> tuple[Project, Key | None]:
     return project, None
 
 
-def _refusal(refusal: Refusal) -> s.ToldRefusal:
-    return s.ToldRefusal(
+def _refusal(refusal: Refusal) -> ToldRefusal:
+    return ToldRefusal(
         status=refusal.status, code=refusal.code, type=refusal.type, message=refusal.message, param=refusal.param,
         retry_after_s=refusal.retry_after_s,
     )  # fmt: skip
 
 
-def _limit(standing: Standing) -> s.ToldLimit:
-    return s.ToldLimit(
+def _limit(standing: Standing) -> ToldLimit:
+    return ToldLimit(
         scope=standing.scope, name=standing.name, kind=standing.kind, window=standing.window, size=standing.size, needs=standing.needs,
         left=standing.left, is_enough=standing.refusal is None,
         resets_at=iso_of(standing.resets_at) if standing.resets_at is not None else None,

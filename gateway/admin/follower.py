@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.admin.schema import LogRow
+from gateway.admin.schema.logs import LogRow
 from gateway.errors import Refusal
 from gateway.store.log_filter import Filter
 from gateway.store.log_tail import Position

@@ -11,9 +11,9 @@ from msgspec import UNSET
 from gateway.addresses import refused_url
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
+from gateway.admin.schema.settings import GatewaySettings, SavedGatewaySettings
 from gateway.store import settings as store
 
 
@@ -39,14 +39,14 @@ async def update(ask: Ask[a.GatewaySettingsChange, Nothing]) -> Reply:
         ask, "gateway.settings", ("gateway", None, None),
         before={name: was[name] for name in changes}, after={name: now[name] for name in changes},
     )  # fmt: skip
-    return Reply(s.SavedGatewaySettings(**msgspec.structs.asdict(after), audit_id=audit_id), version=_version(after))
+    return Reply(SavedGatewaySettings(**msgspec.structs.asdict(after), audit_id=audit_id), version=_version(after))
 
 
-async def _read(ask: Ask[Any, Any]) -> s.GatewaySettings:
+async def _read(ask: Ask[Any, Any]) -> GatewaySettings:
     rows = await store.gateway(ask.db)
-    known = {name: msgspec.json.decode(rows[name]) for name in s.GatewaySettings.__struct_fields__ if name in rows}
-    return msgspec.convert(known, s.GatewaySettings)
+    known = {name: msgspec.json.decode(rows[name]) for name in GatewaySettings.__struct_fields__ if name in rows}
+    return msgspec.convert(known, GatewaySettings)
 
 
-def _version(settings: s.GatewaySettings) -> str:
+def _version(settings: GatewaySettings) -> str:
     return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.admin import schema as s
+from gateway.admin.schema.limits import Budget
 from gateway.catalog import Scope
 from gateway.instants import iso, iso_of
 from gateway.ledger import usd
@@ -17,12 +17,12 @@ async def gauges(
     now: float,
     scope: Scope | None = None,
     subjects: list[str] | None = None,
-) -> list[s.Budget]:
+) -> list[Budget]:
     """Two statements, however many budgets there are."""
     return await of_rows(db, now, await budgets.of(db, scope, subjects))
 
 
-async def of_rows(db: Connection, now: float, rows: list[budgets.BudgetRow]) -> list[s.Budget]:
+async def of_rows(db: Connection, now: float, rows: list[budgets.BudgetRow]) -> list[Budget]:
     """How it stands with these, in their order."""
     if not rows:
         return []
@@ -31,9 +31,9 @@ async def of_rows(db: Connection, now: float, rows: list[budgets.BudgetRow]) -> 
     return [_gauge(row, states[row.id], end, now) for row, (_, end) in zip(rows, windows, strict=True)]
 
 
-async def tightest(db: Connection, now: float, scope: Scope, subjects: list[str]) -> dict[str, s.Budget]:
+async def tightest(db: Connection, now: float, scope: Scope, subjects: list[str]) -> dict[str, Budget]:
     """By subject, the budget of all its calls that is nearest to its end."""
-    found: dict[str, s.Budget] = {}
+    found: dict[str, Budget] = {}
     for gauge in await gauges(db, now, scope, subjects):
         if gauge.model or gauge.tier:
             continue
@@ -43,8 +43,8 @@ async def tightest(db: Connection, now: float, scope: Scope, subjects: list[str]
     return found
 
 
-def _gauge(row: budgets.BudgetRow, state: budgets.StateRow, end: float, now: float) -> s.Budget:
-    return s.Budget(
+def _gauge(row: budgets.BudgetRow, state: budgets.StateRow, end: float, now: float) -> Budget:
+    return Budget(
         id=row.id,
         scope=row.scope,
         subject=row.subject,
@@ -78,6 +78,6 @@ def _forecast(row: budgets.BudgetRow, state: budgets.StateRow, end: float, now: 
     return iso_of(at) if at < min(end, now + 3_650 * 86_400) else None
 
 
-def _share(gauge: s.Budget) -> float:
+def _share(gauge: Budget) -> float:
     whole = gauge.amount_nusd + gauge.raise_nusd
     return gauge.spent_nusd / whole if whole > 0 else 1.0

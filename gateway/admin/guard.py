@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gateway import keyring
 from gateway.admin.desk import Who
-from gateway.admin.schema import Role
+from gateway.admin.schema.people import Role
 from gateway.errors import Forbidden, InvalidAdminToken, LimitReached
 from gateway.store import tokens
 from gateway.store.pool import CONNECT_TIMEOUT_S, Pool

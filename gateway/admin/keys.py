@@ -11,13 +11,14 @@ from msgspec import UNSET
 from gateway import ids, keyring
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.allowing import require_known_models
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply, moment
 from gateway.admin.finding import key_of, project_of
 from gateway.admin.gauges import tightest
 from gateway.admin.paging import decode_cursor, page
+from gateway.admin.schema.keys import Key, NewKey, SavedKey
+from gateway.admin.schema.record import Page
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso, length_s, read
 from gateway.store import keys as store
@@ -26,25 +27,25 @@ from gateway.store import projects, rules
 HOURS = 24
 DEFAULT_GRACE_S = 86_400
 LONGEST_GRACE_S = 90 * 86_400
-K = TypeVar("K", bound=s.Key)
+K = TypeVar("K", bound=Key)
 
 
-async def list_keys(ask: Ask[Nothing, a.KeysQuery]) -> s.Page[s.Key]:
+async def list_keys(ask: Ask[Nothing, a.KeysQuery]) -> Page[Key]:
     project = await project_of(ask)
     q = ask.query
     rows = await store.after(ask.db, project.id, decode_cursor(q.cursor, tuple[datetime, str]), q.status, q.limit + 1)
     listed = page(rows, q.limit, lambda row: (row.created_at.isoformat(), row.id))
-    return s.Page(data=await _told(ask, listed.data, s.Key), next=listed.next)
+    return Page(data=await _told(ask, listed.data, Key), next=listed.next)
 
 
-async def create(ask: Ask[a.NewKey, Nothing]) -> s.NewKey:
+async def create(ask: Ask[a.NewKey, Nothing]) -> NewKey:
     project = await project_of(ask)
     if project.archived_at is not None:
         raise Conflict(f"The project {project.slug} is archived; restore it first.")
     return await make(ask, project, ask.body)
 
 
-async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKey) -> s.NewKey:
+async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKey) -> NewKey:
     await require_known_models(ask.db, wanted.allowed_models)
     expires_at = expiry_of(wanted.expires_at, ask.desk.clock())
     minted, key_id = keyring.mint(), ids.new("key")
@@ -60,19 +61,19 @@ async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKe
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
     row = await key_of(ask)
-    return Reply((await _told(ask, [row], s.Key))[0], version=moment(row.updated_at))
+    return Reply((await _told(ask, [row], Key))[0], version=moment(row.updated_at))
 
 
-async def whois(ask: Ask[Nothing, Nothing]) -> s.Key:
+async def whois(ask: Ask[Nothing, Nothing]) -> Key:
     """Whose key is it, by the part that may be shown."""
     wanted = ask.path["public_id"].removeprefix(keyring.PREFIX).partition("-")[0]
     row = await store.by_public_id(ask.db, wanted)
     if row is None:
         raise NotFound(f"No key has the public id {wanted[:20]!r}.")
-    return (await _told(ask, [row], s.Key))[0]
+    return (await _told(ask, [row], Key))[0]
 
 
-async def update(ask: Ask[a.KeyChange, Nothing]) -> s.SavedKey:
+async def update(ask: Ask[a.KeyChange, Nothing]) -> SavedKey:
     row, body = await key_of(ask, lock=True), ask.body
     ask.require_match(moment(row.updated_at))
     _require_alive(row)
@@ -90,15 +91,15 @@ async def update(ask: Ask[a.KeyChange, Nothing]) -> s.SavedKey:
     return await _saved(ask, row.id, audit_id)
 
 
-async def disable(ask: Ask[Nothing, Nothing]) -> s.SavedKey:
+async def disable(ask: Ask[Nothing, Nothing]) -> SavedKey:
     return await _switch(ask, False)
 
 
-async def enable(ask: Ask[Nothing, Nothing]) -> s.SavedKey:
+async def enable(ask: Ask[Nothing, Nothing]) -> SavedKey:
     return await _switch(ask, True)
 
 
-async def revoke(ask: Ask[Nothing, Nothing]) -> s.SavedKey:
+async def revoke(ask: Ask[Nothing, Nothing]) -> SavedKey:
     row = await key_of(ask, lock=True)
     before = status_of(row, ask.desk.clock())
     await store.revoke(ask.db, row.id)
@@ -109,7 +110,7 @@ async def revoke(ask: Ask[Nothing, Nothing]) -> s.SavedKey:
     return await _saved(ask, row.id, audit_id)
 
 
-async def rotate(ask: Ask[a.Rotation, Nothing]) -> s.NewKey:
+async def rotate(ask: Ask[a.Rotation, Nothing]) -> NewKey:
     """A new secret for the same key: limits, spend and logs stay with it. The old secret works on for its grace."""
     row = await key_of(ask, lock=True)
     _require_alive(row)
@@ -149,7 +150,7 @@ def _require_alive(row: store.KeyRow) -> None:
         raise Conflict(f"The key {row.name!r} is revoked, for ever. Make a new one.")
 
 
-async def _switch(ask: Ask[Nothing, Nothing], on: bool) -> s.SavedKey:
+async def _switch(ask: Ask[Nothing, Nothing], on: bool) -> SavedKey:
     row = await key_of(ask, lock=True)
     _require_alive(row)
     await store.switch(ask.db, row.id, on)
@@ -189,18 +190,18 @@ def _grace(wanted: a.Rotation) -> int:
     return seconds
 
 
-async def _with_text(ask: Ask[Any, Any], key_id: str, text: str, audit_id: str) -> s.NewKey:
+async def _with_text(ask: Ask[Any, Any], key_id: str, text: str, audit_id: str) -> NewKey:
     row = await store.by_id(ask.db, key_id)
     assert row is not None
-    (made,) = await _told(ask, [row], s.NewKey)
+    (made,) = await _told(ask, [row], NewKey)
     made.key, made.audit_id = text, audit_id
     return made
 
 
-async def _saved(ask: Ask[Any, Any], key_id: str, audit_id: str) -> s.SavedKey:
+async def _saved(ask: Ask[Any, Any], key_id: str, audit_id: str) -> SavedKey:
     row = await store.by_id(ask.db, key_id)
     assert row is not None
-    (saved,) = await _told(ask, [row], s.SavedKey)
+    (saved,) = await _told(ask, [row], SavedKey)
     saved.audit_id = audit_id
     return saved
 

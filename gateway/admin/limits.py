@@ -12,12 +12,13 @@ from msgspec import UNSET
 from gateway import ids
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.finding import id_of, key_of, org_of, project_of
 from gateway.admin.gauges import of_rows
 from gateway.admin.paging import decode_cursor, encode_cursor
+from gateway.admin.schema.limits import BudgetAsked, Gauge, LimitRow, Limits, LimitSet, LimitsOverview, SavedLimits
+from gateway.admin.schema.record import Changed
 from gateway.catalog import Scope
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso, read
@@ -49,13 +50,13 @@ Place = tuple[Literal["budget", "rate"], str, str, str, str, str]
 """The last row of a page, budgets before rates; of a rate, the first two say where it stands."""
 
 
-async def overview(ask: Ask[Nothing, a.LimitsQuery]) -> s.LimitsOverview:
+async def overview(ask: Ask[Nothing, a.LimitsQuery]) -> LimitsOverview:
     """Budgets as gauges, rate limits as they are used now, and with the first page the last refusals."""
     q = ask.query
     place: Place | None = decode_cursor(q.cursor, Place)
     org = await orgs.of_user(ask.db, ask.who.user_id)
     of = await id_of(ask.db, "project", q.project), await id_of(ask.db, "key", q.key)
-    found = s.LimitsOverview(timezone=org.timezone if org else "UTC")
+    found = LimitsOverview(timezone=org.timezone if org else "UTC")
     if place is None:
         found.latest_refusals = await store.latest_refusals(ask.db)
     room = q.limit
@@ -108,7 +109,7 @@ async def put_of_org(ask: Ask[a.Limits, Nothing]) -> Reply:
     return await _put(ask, await _org(ask))
 
 
-async def raise_budget(ask: Ask[a.Raise, Nothing]) -> s.Changed:
+async def raise_budget(ask: Ask[a.Raise, Nothing]) -> Changed:
     """More money until a time. Replaces a raise that still runs; 0.00 ends it."""
     budget_id = ask.path["b"]
     found = await budgets.of(ask.db, ids=[budget_id])
@@ -127,7 +128,7 @@ async def raise_budget(ask: Ask[a.Raise, Nothing]) -> s.Changed:
         refuse([("add_usd", "that is more than can be counted")])
     await budgets.raise_until(ask.db, row.id, amount, until if amount else None)
     ask.reason = body.reason or ask.reason
-    return s.Changed(
+    return Changed(
         audit_id=audit.record(
             ask, "budget.raise", ("budget", row.id, f"{row.scope} {row.subject_name}"),
             before={"raise_usd": usd(row.raise_nusd), "raise_until": iso(row.raise_until)},
@@ -136,7 +137,7 @@ async def raise_budget(ask: Ask[a.Raise, Nothing]) -> s.Changed:
     )  # fmt: skip
 
 
-async def undo(ask: Ask[Any, Any], scope: Scope, subject: str, before: s.Limits, after: s.Limits) -> None:
+async def undo(ask: Ask[Any, Any], scope: Scope, subject: str, before: Limits, after: Limits) -> None:
     """Puts `before` back, if what is there is still `after`."""
     await ask.db.execute(LOCKS[scope], subject)
     if _content(await _read(ask, scope, subject)) != _content(after):
@@ -159,7 +160,7 @@ async def _put(ask: Ask[a.Limits, Nothing], subject: Subject) -> Reply:
         ask, "limits.update", (subject.scope, subject.id, subject.name), project_id=subject.project_id,
         before=msgspec.to_builtins(before), after=msgspec.to_builtins(after),
     )  # fmt: skip
-    return Reply(s.SavedLimits(**msgspec.structs.asdict(after), audit_id=audit_id), version=_version(after))
+    return Reply(SavedLimits(**msgspec.structs.asdict(after), audit_id=audit_id), version=_version(after))
 
 
 async def _project(ask: Ask[Any, Any]) -> Subject:
@@ -185,9 +186,9 @@ async def _org(ask: Ask[Any, Any]) -> Subject:
 # between rows and structs
 
 
-async def _read(ask: Ask[Any, Any], scope: Scope, subject: str) -> s.Limits:
+async def _read(ask: Ask[Any, Any], scope: Scope, subject: str) -> Limits:
     limits, set_budgets = await store.of(ask.db, scope, subject)
-    found = s.Limits()
+    found = Limits()
     for row in limits:
         place = _place(found, row.model, row.tier)
         place.rpm, place.tpm, place.concurrency = row.rpm, row.tpm, row.concurrency
@@ -197,14 +198,14 @@ async def _read(ask: Ask[Any, Any], scope: Scope, subject: str) -> s.Limits:
     return found
 
 
-def _place(limits: s.Limits, model: str, tier: str) -> s.LimitSet | s.Limits:
+def _place(limits: Limits, model: str, tier: str) -> LimitSet | Limits:
     """Of all calls, of a model's, or of a tier's."""
     if model:
-        return limits.models.setdefault(model, s.LimitSet())
-    return limits.tiers.setdefault(tier, s.LimitSet()) if tier else limits
+        return limits.models.setdefault(model, LimitSet())
+    return limits.tiers.setdefault(tier, LimitSet()) if tier else limits
 
 
-def _parts(limits: s.Limits) -> Iterable[tuple[str, str, s.LimitSet | s.Limits]]:
+def _parts(limits: Limits) -> Iterable[tuple[str, str, LimitSet | Limits]]:
     yield "", "", limits
     for model, one in limits.models.items():
         yield model, "", one
@@ -212,7 +213,7 @@ def _parts(limits: s.Limits) -> Iterable[tuple[str, str, s.LimitSet | s.Limits]]
         yield "", tier, one
 
 
-def _rows(limits: s.Limits) -> tuple[list[store.LimitRow], list[store.BudgetSet]]:
+def _rows(limits: Limits) -> tuple[list[store.LimitRow], list[store.BudgetSet]]:
     rates: list[store.LimitRow] = []
     money: list[store.BudgetSet] = []
     for model, tier, one in _parts(limits):
@@ -225,22 +226,22 @@ def _rows(limits: s.Limits) -> tuple[list[store.LimitRow], list[store.BudgetSet]
     return rates, money
 
 
-def _wanted(body: a.Limits, before: s.Limits, there: Known) -> s.Limits:
+def _wanted(body: a.Limits, before: Limits, there: Known) -> Limits:
     """The body as what will be there. Raises Unprocessable naming the field."""
     unknown = [(f"models.{name}", "there is no such model") for name in body.models if name not in there.ids]
     unknown += [(f"tiers.{name}", "there is no such tier") for name in body.tiers if name not in there.tiers]
     if unknown:
         refuse(unknown)
-    return s.Limits(
+    return Limits(
         **_set("", body, before),
-        models={n: s.LimitSet(**_set(f"models.{n}.", one, before.models.get(n))) for n, one in body.models.items()},
-        tiers={n: s.LimitSet(**_set(f"tiers.{n}.", one, before.tiers.get(n))) for n, one in body.tiers.items()},
+        models={n: LimitSet(**_set(f"models.{n}.", one, before.models.get(n))) for n, one in body.models.items()},
+        tiers={n: LimitSet(**_set(f"tiers.{n}.", one, before.tiers.get(n))) for n, one in body.tiers.items()},
     )
 
 
-def _set(where: str, body: a.LimitSet, before: s.LimitSet | s.Limits | None) -> dict[str, Any]:
+def _set(where: str, body: a.LimitSet, before: LimitSet | Limits | None) -> dict[str, Any]:
     old = {one.window: one for one in before.budgets} if before is not None else {}
-    made: dict[str, s.BudgetAsked] = {}
+    made: dict[str, BudgetAsked] = {}
     for number, one in enumerate(body.budgets):
         place, was = f"{where}budgets[{number}]", old.get(one.window)
         if one.window in made:
@@ -254,8 +255,8 @@ def _set(where: str, body: a.LimitSet, before: s.LimitSet | s.Limits | None) -> 
     return {"rpm": body.rpm, "tpm": body.tpm, "concurrency": body.concurrency, "budgets": list(made.values())}
 
 
-def _budget(budget_id: str, amount: str, window: str, soft: int | None, downgrade: int | None) -> s.BudgetAsked:
-    return s.BudgetAsked(id=budget_id, amount_usd=amount, window=window, soft_percent=soft, downgrade_percent=downgrade)
+def _budget(budget_id: str, amount: str, window: str, soft: int | None, downgrade: int | None) -> BudgetAsked:
+    return BudgetAsked(id=budget_id, amount_usd=amount, window=window, soft_percent=soft, downgrade_percent=downgrade)
 
 
 def _amount(field: str, text: str) -> int:
@@ -269,25 +270,25 @@ def _amount(field: str, text: str) -> int:
     return amount
 
 
-def _content(limits: s.Limits) -> bytes:
+def _content(limits: Limits) -> bytes:
     """What is set, without the budgets' ids."""
     rates, money = _rows(limits)
     plain = [msgspec.structs.replace(one, id="") for one in money]
     return msgspec.json.encode([sorted(rates, key=repr), sorted(plain, key=repr)])
 
 
-def _version(limits: s.Limits) -> str:
+def _version(limits: Limits) -> str:
     return hashlib.sha256(_content(limits)).hexdigest()[:16]
 
 
-def _rate(row: store.RateRow) -> s.LimitRow:
+def _rate(row: store.RateRow) -> LimitRow:
     has_figures = row.scope != "user"
-    return s.LimitRow(
+    return LimitRow(
         scope=row.scope,
         subject=row.subject,
         name=row.name,
-        rpm=s.Gauge(used=row.calls if has_figures else 0.0, limit=row.rpm),
-        tpm=s.Gauge(used=row.tokens if has_figures else 0.0, limit=row.tpm),
-        concurrency=s.Gauge(used=round(row.busy, 2) if has_figures else 0.0, limit=row.concurrency),
+        rpm=Gauge(used=row.calls if has_figures else 0.0, limit=row.rpm),
+        tpm=Gauge(used=row.tokens if has_figures else 0.0, limit=row.tpm),
+        concurrency=Gauge(used=round(row.busy, 2) if has_figures else 0.0, limit=row.concurrency),
         refused_24h=row.refused_24h,
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin import schema as s
+from gateway.admin.schema.explain import ToldLimit
+from gateway.admin.schema.logs import Attempt, CallRoute, LogRow, RouteCandidate
 from gateway.limits.pools import Stood
 from gateway.records import NOT_TRIED
 
@@ -30,8 +31,8 @@ BROKEN = {
 }
 
 
-def route_of(row: s.LogRow, details: Mapping[str, Any]) -> s.CallRoute:
-    attempts: dict[str, list[s.Attempt]] = {}
+def route_of(row: LogRow, details: Mapping[str, Any]) -> CallRoute:
+    attempts: dict[str, list[Attempt]] = {}
     for attempt in row.attempts:
         attempts.setdefault(f"{attempt.provider}/{attempt.model}", []).append(attempt)
     names = _read(details.get("targets"), list[str], [])
@@ -40,8 +41,8 @@ def route_of(row: s.LogRow, details: Mapping[str, Any]) -> s.CallRoute:
     candidates = [_candidate(row, name, attempts.get(name, []), answered) for name in line]
     for name, why in _read(details.get("left_out"), dict[str, str], {}).items():
         provider, _, model = name.partition("/")
-        candidates.append(s.RouteCandidate(provider=provider, model=model, verdict="left out", why=why))
-    return s.CallRoute(
+        candidates.append(RouteCandidate(provider=provider, model=model, verdict="left out", why=why))
+    return CallRoute(
         why=str(details.get("why") or ""),
         policy="tier" if row.tier else "model" if line else "",
         is_whole="targets" in details,
@@ -51,9 +52,9 @@ def route_of(row: s.LogRow, details: Mapping[str, Any]) -> s.CallRoute:
     )
 
 
-def _candidate(row: s.LogRow, name: str, tried: list[s.Attempt], answered: str) -> s.RouteCandidate:
+def _candidate(row: LogRow, name: str, tried: list[Attempt], answered: str) -> RouteCandidate:
     provider, _, model = name.partition("/")
-    told = s.RouteCandidate(provider=provider, model=model, attempts=len(tried))
+    told = RouteCandidate(provider=provider, model=model, attempts=len(tried))
     last = tried[-1] if tried else None
     failure = (last.detail or last.failure or "") if last is not None else ""
     if name == answered:
@@ -68,7 +69,7 @@ def _candidate(row: s.LogRow, name: str, tried: list[s.Attempt], answered: str) 
     return told
 
 
-def _not_reached(row: s.LogRow, answered: str) -> str:
+def _not_reached(row: LogRow, answered: str) -> str:
     if row.end_reason in ENDED:
         return ENDED[row.end_reason]
     if answered:
@@ -78,10 +79,10 @@ def _not_reached(row: s.LogRow, answered: str) -> str:
     return "the call ended before its turn"
 
 
-def _limit(row: s.LogRow, stood: Stood) -> s.ToldLimit:
+def _limit(row: LogRow, stood: Stood) -> ToldLimit:
     needs, (scope, name, kind, window, size), free, elsewhere = stood[0], *stood[1]
     left = max(0, free) + elsewhere
-    return s.ToldLimit(
+    return ToldLimit(
         scope=scope, name=name, kind=kind, window=window, size=size, needs=needs, left=min(left, size),
         is_enough=row.end_reason != "refused" or left >= needs,
     )  # fmt: skip

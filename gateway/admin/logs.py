@@ -10,9 +10,9 @@ import msgspec
 
 from gateway.admin import filter as grammar
 from gateway.admin import log_route, payloads
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.paging import Limit, decode_cursor, encode_cursor
+from gateway.admin.schema.logs import LogCount, LogDetail, LogPage
 from gateway.errors import BadRequest, NotFound
 from gateway.store import log_filter, log_rows, log_search, log_tail
 from gateway.store.log_search import Place
@@ -60,7 +60,7 @@ def read_filter(query: Wanted, now: float) -> log_filter.Filter:
     return grammar.all_of([grammar.parse(query.filter, now), grammar.of_parameters(plain, now)])
 
 
-async def index(ask: Ask[Nothing, LogsQuery]) -> s.LogPage:
+async def index(ask: Ask[Nothing, LogsQuery]) -> LogPage:
     query = ask.query
     wanted = read_filter(query, ask.desk.clock())
     if query.after is not None or query.before is not None:
@@ -68,7 +68,7 @@ async def index(ask: Ask[Nothing, LogsQuery]) -> s.LogPage:
     found = await log_search.search(
         ask.db, wanted, limit=query.limit, place=_place(query.cursor), ascending=query.order == "asc"
     )
-    return s.LogPage(
+    return LogPage(
         data=found.rows,
         next=encode_cursor(log_rows.iso(found.next.at), found.next.call_id.hex) if found.next else None,
         scanned_to=log_rows.iso(found.scanned_to) if found.scanned_to else None,
@@ -85,7 +85,7 @@ def _place(cursor: str | None) -> Place | None:
         raise BadRequest("cursor: this is no cursor of this list.", param="cursor") from None
 
 
-async def _between(ask: Ask[Nothing, LogsQuery], wanted: log_filter.Filter) -> s.LogPage:
+async def _between(ask: Ask[Nothing, LogsQuery], wanted: log_filter.Filter) -> LogPage:
     """A gap of the tail, filled."""
     query = ask.query
     after = log_tail.read_position(query.cursor or query.after or "0.0")
@@ -96,10 +96,10 @@ async def _between(ask: Ask[Nothing, LogsQuery], wanted: log_filter.Filter) -> s
         async with log_search.bounded(ask.db, log_search.SLOWEST_S):
             resolved = await log_filter.resolve(ask.db, wanted)
             page = await log_tail.read(ask.db, resolved, after, before, query.limit)
-    return s.LogPage(data=[row for _, row in page.rows], next=str(page.rows[-1][0]) if page.is_full else None)
+    return LogPage(data=[row for _, row in page.rows], next=str(page.rows[-1][0]) if page.is_full else None)
 
 
-async def count(ask: Ask[Nothing, Wanted]) -> s.LogCount:
+async def count(ask: Ask[Nothing, Wanted]) -> LogCount:
     """What matches, and what there is in the same range without the filter; each within its time."""
     wanted = read_filter(ask.query, ask.desk.clock())
     now = datetime.now(UTC)
@@ -115,7 +115,7 @@ async def count(ask: Ask[Nothing, Wanted]) -> s.LogCount:
         matched = total
         if resolved.conditions:
             matched = await log_search.count(ask.db, resolved, low, high, STEPS, COUNT_BUDGET_S)
-    return s.LogCount(
+    return LogCount(
         matched=sum(matched.calls),
         total=max(sum(total.calls), sum(matched.calls)),
         since=log_rows.iso(low),
@@ -126,7 +126,7 @@ async def count(ask: Ask[Nothing, Wanted]) -> s.LogCount:
     )
 
 
-async def detail(ask: Ask[Nothing, DetailQuery]) -> s.LogDetail:
+async def detail(ask: Ask[Nothing, DetailQuery]) -> LogDetail:
     """By the client's request id or by our call id."""
     wanted = ask.path["request_id"]
     row = await log_search.find(ask.db, wanted)
@@ -134,7 +134,7 @@ async def detail(ask: Ask[Nothing, DetailQuery]) -> s.LogDetail:
         raise NotFound(
             f"There is no call {wanted[:128]!r} in the log: its id is wrong, or its day has been dropped by retention."
         )
-    found = s.LogDetail(**log_rows.fields(row))
+    found = LogDetail(**log_rows.fields(row))
     found.price = await log_search.price_used(ask.db, row["price_id"]) if row["price_id"] else None
     found.cache_write_tokens = row["cache_write_tokens"]
     found.worker_id = row["worker_id"]

@@ -11,18 +11,19 @@ from msgspec import UNSET
 from gateway import ids
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.paging import decode_cursor, page
+from gateway.admin.schema.models import Model, Price, SavedModel, SavedPrice
+from gateway.admin.schema.record import Page
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso, read
 from gateway.ledger import nusd, usd
 from gateway.store import models as store
 from gateway.store import providers
 
-M = TypeVar("M", bound=s.Model)
-P = TypeVar("P", bound=s.Price)
+M = TypeVar("M", bound=Model)
+P = TypeVar("P", bound=Price)
 AMOUNTS = (
     "input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "above_input_usd", "above_output_usd", "above_cached_input_usd",
     "above_cache_write_usd",
@@ -31,12 +32,12 @@ MOST_NUSD = 10**15
 """A million dollars per million tokens: more is a slip of the keyboard."""
 
 
-async def list_models(ask: Ask[Nothing, a.ModelsQuery]) -> s.Page[s.Model]:
+async def list_models(ask: Ask[Nothing, a.ModelsQuery]) -> Page[Model]:
     q = ask.query
     await _require_provider(ask, q.provider)
     rows = await store.after(ask.db, q.provider, decode_cursor(q.cursor, tuple[str, str]), q.limit + 1)
     listed = page(rows, q.limit, lambda row: (row.id, row.provider))
-    return s.Page(data=[_told(row, s.Model) for row in listed.data], next=listed.next)
+    return Page(data=[_told(row, Model) for row in listed.data], next=listed.next)
 
 
 async def _require_provider(ask: Ask[Any, Any], name: str | None) -> None:
@@ -47,10 +48,10 @@ async def _require_provider(ask: Ask[Any, Any], name: str | None) -> None:
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
     row = await _model_of(ask)
-    return Reply(_told(row, s.Model), version=row.version)
+    return Reply(_told(row, Model), version=row.version)
 
 
-async def create(ask: Ask[a.NewModel, Nothing]) -> s.SavedModel:
+async def create(ask: Ask[a.NewModel, Nothing]) -> SavedModel:
     body = ask.body
     found = await providers.all_of(ask.db, body.provider)
     if not found:
@@ -68,7 +69,7 @@ async def create(ask: Ask[a.NewModel, Nothing]) -> s.SavedModel:
     return _saved(row, audit_id)
 
 
-async def update(ask: Ask[a.ModelChange, Nothing]) -> s.SavedModel:
+async def update(ask: Ask[a.ModelChange, Nothing]) -> SavedModel:
     row = await _model_of(ask)
     await store.lock(ask.db, row)
     row = await _model_of(ask)
@@ -85,16 +86,16 @@ async def update(ask: Ask[a.ModelChange, Nothing]) -> s.SavedModel:
     return _saved(await _model_of(ask), audit_id)
 
 
-async def list_prices(ask: Ask[Nothing, a.PricesQuery]) -> s.Page[s.Price]:
+async def list_prices(ask: Ask[Nothing, a.PricesQuery]) -> Page[Price]:
     q = ask.query
     await _require_provider(ask, q.provider)
     place = decode_cursor(q.cursor, tuple[str, str, datetime, str])
     rows = await store.prices_after(ask.db, q.provider, q.model, place, q.limit + 1)
     listed = page(rows, q.limit, lambda row: (row.provider, row.model, row.effective_from.isoformat(), row.id))
-    return s.Page(data=[_priced(row, s.Price) for row in listed.data], next=listed.next)
+    return Page(data=[_priced(row, Price) for row in listed.data], next=listed.next)
 
 
-async def create_price(ask: Ask[a.NewPrice, Nothing]) -> s.SavedPrice:
+async def create_price(ask: Ask[a.NewPrice, Nothing]) -> SavedPrice:
     """From `effective_from` on, never for the past: calls made meanwhile have paid the old one (`optyx reprice` corrects those)."""
     body, now = ask.body, ask.desk.clock()
     model = await store.by_name(ask.db, body.model, body.provider)
@@ -112,12 +113,12 @@ async def create_price(ask: Ask[a.NewPrice, Nothing]) -> s.SavedPrice:
             " Give a price from now on, and reprice the period (optyx reprice)."
         )
     await store.insert_price(ask.db, model.provider_id, row)
-    told = _priced(row, s.SavedPrice)
+    told = _priced(row, SavedPrice)
     told.audit_id = audit.record(
         ask,
         "price.create",
         ("price", row.id, f"{row.provider}/{row.model}"),
-        after=msgspec.to_builtins(_priced(row, s.Price)),
+        after=msgspec.to_builtins(_priced(row, Price)),
     )
     return told
 
@@ -188,8 +189,8 @@ def _told(row: store.ModelRow, kind: type[M]) -> M:
     )
 
 
-def _saved(row: store.ModelRow, audit_id: str) -> s.SavedModel:
-    saved = _told(row, s.SavedModel)
+def _saved(row: store.ModelRow, audit_id: str) -> SavedModel:
+    saved = _told(row, SavedModel)
     saved.audit_id = audit_id
     return saved
 

@@ -16,10 +16,12 @@ import asyncpg
 import msgspec
 
 from gateway.admin import attention
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Desk, Nothing
 from gateway.admin.gauges import tightest
 from gateway.admin.provider_state import SLOW_FACTOR, SLOW_MS, states
+from gateway.admin.schema.overview import Attention, InFlight, Overview, Rates, Spend, TopRow
+from gateway.admin.schema.providers import TargetHealth
+from gateway.admin.schema.record import Page
 from gateway.admin.shared import Shared
 from gateway.admin.usage import zone_of
 from gateway.catalog import Scope
@@ -45,13 +47,13 @@ class OverviewQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     window: Window = "15m"
 
 
-async def show(ask: Ask[Nothing, OverviewQuery]) -> s.Overview:
+async def show(ask: Ask[Nothing, OverviewQuery]) -> Overview:
     window, user_id, desk = ask.query.window, ask.who.user_id, ask.desk
     return await desk.shared.once(("overview", window, user_id or ""), lambda: _overview(desk, window, user_id))
 
 
-async def needs(ask: Ask[Nothing, Nothing]) -> s.Page[s.Attention]:
-    return s.Page(data=await _attention(ask.desk))
+async def needs(ask: Ask[Nothing, Nothing]) -> Page[Attention]:
+    return Page(data=await _attention(ask.desk))
 
 
 @contextlib.asynccontextmanager
@@ -66,15 +68,15 @@ async def _looking(desk: Desk) -> AsyncIterator[Connection]:
         ) from None
 
 
-async def _attention(desk: Desk) -> list[s.Attention]:
-    async def make() -> list[s.Attention]:
+async def _attention(desk: Desk) -> list[Attention]:
+    async def make() -> list[Attention]:
         async with _looking(desk) as db:
             return await attention.look(db, desk.catalog, desk.clock())
 
     return await desk.shared.once(("attention",), make)
 
 
-async def _overview(desk: Desk, window: Window, user_id: str | None) -> s.Overview:
+async def _overview(desk: Desk, window: Window, user_id: str | None) -> Overview:
     needed = asyncio.ensure_future(_attention(desk))
     try:
         async with _looking(desk) as db:
@@ -88,7 +90,7 @@ async def _overview(desk: Desk, window: Window, user_id: str | None) -> s.Overvi
     return found
 
 
-async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -> s.Overview:
+async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -> Overview:
     now = datetime.fromtimestamp(desk.clock(), UTC)
     span = SPANS[window]
     today = {by: await _today(db, by, now, zone) for by in BY}
@@ -108,7 +110,7 @@ async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -
     await _budgets(db, desk.clock(), "project", rows["project"])
     await _budgets(db, desk.clock(), "key", rows["key"])
     prices_at = await glance.prices_at(db)
-    return s.Overview(
+    return Overview(
         window=window,
         generated_at=iso(now) or "",
         timezone=zone.key,
@@ -124,11 +126,11 @@ async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -
     )
 
 
-def _rates(seen: Glance, span: timedelta, before: float) -> s.Rates:
+def _rates(seen: Glance, span: timedelta, before: float) -> Rates:
     total, seconds, minutes = seen.total, span.total_seconds(), span.total_seconds() / 60
     step_s = seconds / STEPS
     calls = total.calls or 1.0
-    return s.Rates(
+    return Rates(
         requests_per_s=total.calls / seconds,
         requests_per_s_before=before / seconds,
         requests=round(total.calls),
@@ -178,7 +180,7 @@ def _top(today: dict[str, usage.Sums]) -> list[str]:
     return sorted(named, key=lambda id_: (-today[id_].cost_nusd, -today[id_].requests, id_))[:TOP]
 
 
-async def _spend(db: Connection, now: datetime, zone: ZoneInfo) -> s.Spend:
+async def _spend(db: Connection, now: datetime, zone: ZoneInfo) -> Spend:
     midnight, yesterday = _day(now, zone), _day(now, zone, 1)
     hours = await usage.sums(db, "time", midnight, _hour_after(now))
     spent = sum(one.cost_nusd for one in hours.values())
@@ -188,7 +190,7 @@ async def _spend(db: Connection, now: datetime, zone: ZoneInfo) -> s.Spend:
     for epoch, one in hours.items():
         at = int((int(epoch) - midnight.timestamp()) // 3600)
         series[at] = series.get(at, 0.0) + one.cost_nusd / 1e9
-    return s.Spend(
+    return Spend(
         today_nusd=spent,
         yesterday_nusd=sum(one.cost_nusd for one in whole_day.values()),
         forecast_nusd=round(spent * day_s / passed_s) if passed_s >= 3600 else None,
@@ -197,11 +199,11 @@ async def _spend(db: Connection, now: datetime, zone: ZoneInfo) -> s.Spend:
     )
 
 
-async def _in_flight(db: Connection, shared: Shared) -> s.InFlight:
+async def _in_flight(db: Connection, shared: Shared) -> InFlight:
     workers = await heartbeats.live_workers(db)
     calls = sum(worker.state.in_flight for worker in workers)
     shared.in_flight.append(float(calls))
-    return s.InFlight(
+    return InFlight(
         calls=calls,
         streams=sum(worker.state.streams for worker in workers),
         oldest_s=max((worker.state.oldest_s for worker in workers), default=0.0),
@@ -210,13 +212,13 @@ async def _in_flight(db: Connection, shared: Shared) -> s.InFlight:
     )
 
 
-async def _providers(db: Connection, desk: Desk, seen: Glance, span: timedelta) -> list[s.TargetHealth]:
+async def _providers(db: Connection, desk: Desk, seen: Glance, span: timedelta) -> list[TargetHealth]:
     """Every provider with its state as all workers see it, and its part of the window."""
     rows = await providers.all_of(db)
     told = await states(db, desk.catalog, rows, seen, span)
-    wanted = set(s.TargetHealth.__struct_fields__)
+    wanted = set(TargetHealth.__struct_fields__)
     return [
-        s.TargetHealth(
+        TargetHealth(
             id=row.id, name=row.name,
             **{name: value for name, value in told[row.id].items() if name in wanted},
         )
@@ -224,27 +226,27 @@ async def _providers(db: Connection, desk: Desk, seen: Glance, span: timedelta) 
     ]  # fmt: skip
 
 
-def _models(seen: Glance, span: timedelta) -> list[s.TargetHealth]:
+def _models(seen: Glance, span: timedelta) -> list[TargetHealth]:
     """The models of the window, the busiest first."""
     groups = seen.groups["model"]
     busiest = sorted((name for name in groups if name), key=lambda name: -groups[name].calls)[: 2 * TOP]
     return [_model(name, groups[name], seen.lines["model"].get(name, []), span) for name in busiest]
 
 
-def _model(name: str, figures: Figures, series: list[float], span: timedelta) -> s.TargetHealth:
+def _model(name: str, figures: Figures, series: list[float], span: timedelta) -> TargetHealth:
     p50, p95 = figures.latency
     share = figures.errors_5xx / figures.calls
     is_slow = (p95 or 0.0) > SLOW_MS and (p95 or 0.0) > SLOW_FACTOR * (p50 or 0.0)
-    return s.TargetHealth(
+    return TargetHealth(
         id=name, name=name, state="failing" if share > FAILING else "slow" if is_slow else "ok", error_share=figures.errors / figures.calls,
         latency_p50_ms=p50, latency_p95_ms=p95, ttft_p95_ms=figures.ttft[1], requests_per_s=figures.calls / span.total_seconds(),
         last_error=figures.top_error or "", series=series,
     )  # fmt: skip
 
 
-def _row(id_: str, name: str, by: str, seen: Glance, today: dict[str, usage.Sums], minutes: float) -> s.TopRow:
+def _row(id_: str, name: str, by: str, seen: Glance, today: dict[str, usage.Sums], minutes: float) -> TopRow:
     figures = seen.groups[by].get(id_) or Figures()
-    return s.TopRow(
+    return TopRow(
         id=id_,
         name=name,
         requests_per_s=figures.calls / (minutes * 60),
@@ -256,7 +258,7 @@ def _row(id_: str, name: str, by: str, seen: Glance, today: dict[str, usage.Sums
     )
 
 
-async def _budgets(db: Connection, now: float, scope: Scope, rows: list[s.TopRow]) -> None:
+async def _budgets(db: Connection, now: float, scope: Scope, rows: list[TopRow]) -> None:
     by_subject = await tightest(db, now, scope, [row.id for row in rows])
     for row in rows:
         budget = by_subject.get(row.id)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from gateway.admin.schema import Page
+from gateway.admin.schema.record import Page
 from gateway.errors import BadRequest
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from gateway import capture
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask
+from gateway.admin.schema.logs import Body
 from gateway.sealing import SealError
 from gateway.store import payloads as store
 
@@ -23,16 +23,16 @@ WHY_NOT = {
 
 async def bodies(
     ask: Ask[Any, Any], project_id: str, created_at: datetime, call_id: UUID, outcome: str | None
-) -> tuple[s.Body, s.Body]:
+) -> tuple[Body, Body]:
     """Request and response of a call. `outcome`: what its record says of the capture, None when there was none."""
     if outcome is None:
         project = ask.desk.catalog.projects.get(project_id)
         is_on = project is not None and project.capture
         why_not = "nothing was captured of this call" if is_on else "capture is off for this project"
-        return s.Body(why_not=why_not), s.Body(why_not=why_not)
+        return Body(why_not=why_not), Body(why_not=why_not)
     if ask.who.role not in READERS:
         why_not = "bodies are for operators and owners"
-        return s.Body(why_not=why_not), s.Body(why_not=why_not)
+        return Body(why_not=why_not), Body(why_not=why_not)
     parts = await store.of_call(ask.db, created_at, call_id)
     request, response = (_body(ask, parts.get(part), str(call_id), part, outcome) for part in ("request", "response"))
     if request.text is not None or response.text is not None:
@@ -42,10 +42,10 @@ async def bodies(
     return request, response
 
 
-def _body(ask: Ask[Any, Any], row: store.PayloadRow | None, call_id: str, part: str, outcome: str) -> s.Body:
+def _body(ask: Ask[Any, Any], row: store.PayloadRow | None, call_id: str, part: str, outcome: str) -> Body:
     if row is None:
-        return s.Body(why_not=WHY_NOT.get(outcome, WHY_NOT["kept"]))
-    known = s.Body(redactions=row.redactions, truncated=row.truncated)
+        return Body(why_not=WHY_NOT.get(outcome, WHY_NOT["kept"]))
+    known = Body(redactions=row.redactions, truncated=row.truncated)
     if ask.desk.sealer is None:
         known.why_not = "it is sealed, and this gateway has no OPTYX_SECRET_KEY"
         return known

@@ -9,34 +9,35 @@ from msgspec import UNSET
 from gateway import ids, keyring
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.finding import org_of
 from gateway.admin.guard import RANK
 from gateway.admin.keys import expiry_of
 from gateway.admin.paging import PageQuery, decode_cursor, page
+from gateway.admin.schema.people import NewToken, SavedToken, SavedUser, Token, User
+from gateway.admin.schema.record import Page
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso
 from gateway.store import orgs, tokens
 from gateway.store import people as store
 
-U = TypeVar("U", bound=s.User)
-T = TypeVar("T", bound=s.Token)
+U = TypeVar("U", bound=User)
+T = TypeVar("T", bound=Token)
 
 
-async def list_users(ask: Ask[Nothing, PageQuery]) -> s.Page[s.User]:
+async def list_users(ask: Ask[Nothing, PageQuery]) -> Page[User]:
     place = decode_cursor(ask.query.cursor, tuple[str])
     rows = await store.users_after(ask.db, place[0] if place else None, ask.query.limit + 1)
     listed = page(rows, ask.query.limit, lambda row: (row.email,))
-    return s.Page(data=[_user(row, s.User) for row in listed.data], next=listed.next)
+    return Page(data=[_user(row, User) for row in listed.data], next=listed.next)
 
 
-async def get_user(ask: Ask[Nothing, Nothing]) -> s.User:
-    return _user(await _user_of(ask, ask.path["u"]), s.User)
+async def get_user(ask: Ask[Nothing, Nothing]) -> User:
+    return _user(await _user_of(ask, ask.path["u"]), User)
 
 
-async def create_user(ask: Ask[a.NewUser, Nothing]) -> s.SavedUser:
+async def create_user(ask: Ask[a.NewUser, Nothing]) -> SavedUser:
     body = ask.body
     org = await (org_of(ask, body.org) if body.org else orgs.of_user(ask.db, ask.who.user_id))
     if org is None:
@@ -49,7 +50,7 @@ async def create_user(ask: Ask[a.NewUser, Nothing]) -> s.SavedUser:
     return await _saved(ask, user_id, audit_id)
 
 
-async def update_user(ask: Ask[a.UserChange, Nothing]) -> s.SavedUser:
+async def update_user(ask: Ask[a.UserChange, Nothing]) -> SavedUser:
     """A disabled user's tokens stop at once."""
     await store.lock(ask.db)
     row, body = await _user_of(ask, ask.path["u"]), ask.body
@@ -70,14 +71,14 @@ async def update_user(ask: Ask[a.UserChange, Nothing]) -> s.SavedUser:
     return await _saved(ask, row.id, audit_id)
 
 
-async def list_tokens(ask: Ask[Nothing, PageQuery]) -> s.Page[s.Token]:
+async def list_tokens(ask: Ask[Nothing, PageQuery]) -> Page[Token]:
     place = decode_cursor(ask.query.cursor, tuple[str])
     rows = await store.tokens_after(ask.db, place[0] if place else None, ask.query.limit + 1)
     listed = page(rows, ask.query.limit, lambda row: (row.id,))
-    return s.Page(data=[_token(ask, row, s.Token) for row in listed.data], next=listed.next)
+    return Page(data=[_token(ask, row, Token) for row in listed.data], next=listed.next)
 
 
-async def create_token(ask: Ask[a.NewToken, Nothing]) -> s.NewToken:
+async def create_token(ask: Ask[a.NewToken, Nothing]) -> NewToken:
     body = ask.body
     user = await _user_of(ask, body.user) if body.user else None
     if user is not None and (user.role is None or RANK[user.role] < RANK[body.role]):
@@ -91,19 +92,19 @@ async def create_token(ask: Ask[a.NewToken, Nothing]) -> s.NewToken:
     audit_id = audit.record(ask, "token.create", ("token", token_id, body.name), after=after)
     row = await store.token_by_id(ask.db, token_id)
     assert row is not None
-    made = _token(ask, row, s.NewToken)
+    made = _token(ask, row, NewToken)
     made.token, made.audit_id = minted.text, audit_id
     return made
 
 
-async def delete_token(ask: Ask[Nothing, Nothing]) -> s.SavedToken:
+async def delete_token(ask: Ask[Nothing, Nothing]) -> SavedToken:
     """It stops at once and for ever; its row stays, so that the audit can be read."""
     await store.lock(ask.db)
     wanted = ask.path["t"]
     row = await store.token_by_id(ask.db, wanted)
     if row is None:
         raise NotFound(f"There is no token {wanted[:80]!r}.")
-    before = _token(ask, row, s.Token).status
+    before = _token(ask, row, Token).status
     await store.end_token(ask.db, row.id)
     await _require_owner(ask)
     audit_id = audit.record(
@@ -111,7 +112,7 @@ async def delete_token(ask: Ask[Nothing, Nothing]) -> s.SavedToken:
     )
     ended = await store.token_by_id(ask.db, row.id)
     assert ended is not None
-    saved = _token(ask, ended, s.SavedToken)
+    saved = _token(ask, ended, SavedToken)
     saved.audit_id = audit_id
     return saved
 
@@ -128,8 +129,8 @@ async def _user_of(ask: Ask[Any, Any], name: str) -> store.UserRow:
     return row
 
 
-async def _saved(ask: Ask[Any, Any], user_id: str, audit_id: str) -> s.SavedUser:
-    saved = _user(await _user_of(ask, user_id), s.SavedUser)
+async def _saved(ask: Ask[Any, Any], user_id: str, audit_id: str) -> SavedUser:
+    saved = _user(await _user_of(ask, user_id), SavedUser)
     saved.audit_id = audit_id
     return saved
 

@@ -11,29 +11,31 @@ from msgspec import UNSET
 from gateway import ids
 from gateway.admin import asked as a
 from gateway.admin import audit, keys
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing, Reply, moment
 from gateway.admin.finding import org_of, project_of
 from gateway.admin.gauges import tightest
 from gateway.admin.paging import decode_cursor, page
+from gateway.admin.schema.limits import Budget
+from gateway.admin.schema.projects import NewProject, Project, SavedProject
+from gateway.admin.schema.record import Changed, Page
 from gateway.errors import Conflict
 from gateway.instants import iso
 from gateway.store import orgs, rules
 from gateway.store import projects as store
 
 DAYS = 30
-P = TypeVar("P", bound=s.Project)
+P = TypeVar("P", bound=Project)
 
 
-async def list_projects(ask: Ask[Nothing, a.ProjectsQuery]) -> s.Page[s.Project]:
+async def list_projects(ask: Ask[Nothing, a.ProjectsQuery]) -> Page[Project]:
     """By name. Everything beside the rows comes in a handful of statements, however many projects there are."""
     q = ask.query
     rows = await store.after(ask.db, decode_cursor(q.cursor, tuple[str, str]), q.status, q.limit + 1)
     listed = page(rows, q.limit, lambda row: (row.name.lower(), row.id))
-    return s.Page(data=await _told(ask, listed.data, s.Project), next=listed.next)
+    return Page(data=await _told(ask, listed.data, Project), next=listed.next)
 
 
-async def create(ask: Ask[a.NewProject, Nothing]) -> s.NewProject:
+async def create(ask: Ask[a.NewProject, Nothing]) -> NewProject:
     body = ask.body
     org = await (org_of(ask, body.org) if body.org else orgs.of_user(ask.db, ask.who.user_id))
     if org is None:
@@ -49,17 +51,17 @@ async def create(ask: Ask[a.NewProject, Nothing]) -> s.NewProject:
     first = None
     if body.with_key is not None:
         first = await keys.make(ask, row, a.NewKey(name=body.with_key))
-    (made,) = await _told(ask, [row], s.NewProject)
+    (made,) = await _told(ask, [row], NewProject)
     made.key, made.audit_id = first, audit_id
     return made
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
     row = await project_of(ask)
-    return Reply((await _told(ask, [row], s.Project))[0], version=moment(row.updated_at))
+    return Reply((await _told(ask, [row], Project))[0], version=moment(row.updated_at))
 
 
-async def update(ask: Ask[a.ProjectChange, Nothing]) -> s.SavedProject:
+async def update(ask: Ask[a.ProjectChange, Nothing]) -> SavedProject:
     row = await project_of(ask, lock=True)
     ask.require_match(moment(row.updated_at))
     name = row.name if ask.body.name is UNSET else ask.body.name
@@ -72,22 +74,22 @@ async def update(ask: Ask[a.ProjectChange, Nothing]) -> s.SavedProject:
     return await _saved(ask, row.id, audit_id)
 
 
-async def archive(ask: Ask[Nothing, Nothing]) -> s.SavedProject:
+async def archive(ask: Ask[Nothing, Nothing]) -> SavedProject:
     return await _set_archived(ask, True)
 
 
-async def restore(ask: Ask[Nothing, Nothing]) -> s.SavedProject:
+async def restore(ask: Ask[Nothing, Nothing]) -> SavedProject:
     return await _set_archived(ask, False)
 
 
-async def delete(ask: Ask[Nothing, Nothing]) -> s.Changed:
+async def delete(ask: Ask[Nothing, Nothing]) -> Changed:
     """For ever: the project, its keys, settings and limits. The calls it made stay in the logs and the bills."""
     row = await project_of(ask, lock=True)
     if row.archived_at is None:
         raise Conflict(f"{row.slug} is in use: archive it first (POST /projects/{row.slug}/archive), then delete it.")
     await store.delete(ask.db, row.id)
     before = {"name": row.name, "slug": row.slug, "org_id": row.org_id}
-    return s.Changed(
+    return Changed(
         audit_id=audit.record(ask, "project.delete", ("project", row.id, row.name), project_id=row.id, before=before)
     )
 
@@ -106,7 +108,7 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:58].strip("-") or "project"
 
 
-async def _set_archived(ask: Ask[Nothing, Nothing], is_archived: bool) -> s.SavedProject:
+async def _set_archived(ask: Ask[Nothing, Nothing], is_archived: bool) -> SavedProject:
     row = await project_of(ask, lock=True)
     await store.set_archived(ask.db, row.id, is_archived)
     audit_id = audit.record(
@@ -116,10 +118,10 @@ async def _set_archived(ask: Ask[Nothing, Nothing], is_archived: bool) -> s.Save
     return await _saved(ask, row.id, audit_id)
 
 
-async def _saved(ask: Ask[Any, Any], project_id: str, audit_id: str) -> s.SavedProject:
+async def _saved(ask: Ask[Any, Any], project_id: str, audit_id: str) -> SavedProject:
     row = await store.by_name(ask.db, project_id)
     assert row is not None
-    (saved,) = await _told(ask, [row], s.SavedProject)
+    (saved,) = await _told(ask, [row], SavedProject)
     saved.audit_id = audit_id
     return saved
 
@@ -137,7 +139,7 @@ async def _told(ask: Ask[Any, Any], rows: list[store.ProjectRow], kind: type[P])
 
 
 def _one(
-    row: store.ProjectRow, beside: store.Beside, budget: s.Budget | None, limit: rules.PlainRow | None, kind: type[P]
+    row: store.ProjectRow, beside: store.Beside, budget: Budget | None, limit: rules.PlainRow | None, kind: type[P]
 ) -> P:  # fmt: skip
     return kind(
         id=row.id,

@@ -16,16 +16,16 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.admin import asked as a
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.provider_steps import Failed, Trial
+from gateway.admin.schema.providers import ProviderTest, Step
 from gateway.catalog import Model, Provider
 from gateway.errors import NotFound
 
 log = logging.getLogger(__name__)
 
 
-async def test(ask: Ask[a.ProviderTest, Nothing]) -> s.ProviderTest | web.StreamResponse:
+async def test(ask: Ask[a.ProviderTest, Nothing]) -> ProviderTest | web.StreamResponse:
     trial = _trial(ask)
     try:
         if ask.body.stream:
@@ -51,29 +51,29 @@ async def _told_as_it_goes(ask: Ask[a.ProviderTest, Nothing], trial: Trial) -> w
     return response
 
 
-def _event(told: s.ProviderTest) -> bytes:
+def _event(told: ProviderTest) -> bytes:
     is_over = all(step.state not in ("running", "waiting") for step in told.steps)
     return b"event: %b\ndata: %b\n\n" % (b"done" if is_over else b"progress", msgspec.json.encode(told))
 
 
-async def _walk(trial: Trial) -> AsyncIterator[s.ProviderTest]:
+async def _walk(trial: Trial) -> AsyncIterator[ProviderTest]:
     """What is known, again and again: before each step and at the end. What stands behind a failure is skipped."""
     plan = trial.steps()
-    steps = [s.Step(name=name, state="waiting") for name, _ in plan]
+    steps = [Step(name=name, state="waiting") for name, _ in plan]
     for index, (name, run) in enumerate(plan):
-        steps[index] = s.Step(name=name, state="running")
-        yield s.ProviderTest(steps=list(steps))
+        steps[index] = Step(name=name, state="running")
+        yield ProviderTest(steps=list(steps))
         begun = time.perf_counter()
         try:
             state, detail = "ok", await run()
         except Failed as failed:
             state, detail = "failed", _without_secret(str(failed), trial.provider)
         ms = round((time.perf_counter() - begun) * 1e3, 1)
-        steps[index] = s.Step(name=name, state=state, ms=ms, detail=detail)
+        steps[index] = Step(name=name, state=state, ms=ms, detail=detail)
         if state == "failed":
-            steps[index + 1 :] = [s.Step(name=later, state="skipped") for later, _ in plan[index + 1 :]]
+            steps[index + 1 :] = [Step(name=later, state="skipped") for later, _ in plan[index + 1 :]]
             break
-    yield s.ProviderTest(steps=steps, ok=all(step.state == "ok" for step in steps))
+    yield ProviderTest(steps=steps, ok=all(step.state == "ok" for step in steps))
 
 
 def _trial(ask: Ask[a.ProviderTest, Nothing]) -> Trial:

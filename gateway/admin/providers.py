@@ -13,11 +13,12 @@ from gateway import ids
 from gateway.addresses import refused_url
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Desk, Nothing, Reply
 from gateway.admin.guard import require_role
 from gateway.admin.provider_state import effect, states
+from gateway.admin.schema.providers import Provider, SavedProvider
+from gateway.admin.schema.record import Changed, Page
 from gateway.catalog import Catalog
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso
@@ -26,19 +27,19 @@ from gateway.store.pool import Connection
 
 _VARIABLE = re.compile(r"env:(?!OPTYX_|GATEWAY_)[A-Z][A-Z0-9_]*(KEY|TOKEN|SECRET)")
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # the database says when
-P = TypeVar("P", bound=s.Provider)
+P = TypeVar("P", bound=Provider)
 
 
-async def list_providers(ask: Ask[Nothing, Nothing]) -> s.Page[s.Provider]:
-    return s.Page(data=await told(ask.db, ask.desk, await store.all_of(ask.db), s.Provider))
+async def list_providers(ask: Ask[Nothing, Nothing]) -> Page[Provider]:
+    return Page(data=await told(ask.db, ask.desk, await store.all_of(ask.db), Provider))
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
     row = await provider_of(ask)
-    return Reply((await told(ask.db, ask.desk, [row], s.Provider))[0], version=row.version)
+    return Reply((await told(ask.db, ask.desk, [row], Provider))[0], version=row.version)
 
 
-async def create(ask: Ask[a.NewProvider, Nothing]) -> s.SavedProvider:
+async def create(ask: Ask[a.NewProvider, Nothing]) -> SavedProvider:
     body = ask.body
     _require_url(body.base_url)
     if body.credential is not None and body.credential_source is not None:
@@ -57,7 +58,7 @@ async def create(ask: Ask[a.NewProvider, Nothing]) -> s.SavedProvider:
     return await _saved(ask, row.id, audit_id)
 
 
-async def update(ask: Ask[a.ProviderChange, Nothing]) -> s.SavedProvider:
+async def update(ask: Ask[a.ProviderChange, Nothing]) -> SavedProvider:
     """What is not given stays. A credential belongs to its address: another server needs it given again."""
     body = ask.body
     given = {name for name in body.__struct_fields__ if getattr(body, name) is not UNSET}
@@ -84,32 +85,30 @@ async def update(ask: Ask[a.ProviderChange, Nothing]) -> s.SavedProvider:
     return await _saved(ask, row.id, audit_id)
 
 
-async def enable(ask: Ask[Nothing, Nothing]) -> s.SavedProvider:
+async def enable(ask: Ask[Nothing, Nothing]) -> SavedProvider:
     return await _switch(ask, True)
 
 
-async def disable(ask: Ask[Nothing, Nothing]) -> s.SavedProvider:
+async def disable(ask: Ask[Nothing, Nothing]) -> SavedProvider:
     """The answer's `effect` says which tiers go elsewhere and which have nowhere to go."""
     return await _switch(ask, False)
 
 
-async def delete(ask: Ask[Nothing, Nothing]) -> s.Changed:
+async def delete(ask: Ask[Nothing, Nothing]) -> Changed:
     await store.lock(ask.db, ask.path["id"])
     row = await provider_of(ask)
     used = await store.tiers_of(ask.db, row.id)
     if used:
         raise Conflict(f"{row.name} is a target of the tiers {', '.join(used)}; take it out of them first.")
     await store.delete(ask.db, row.id)
-    return s.Changed(
-        audit_id=audit.record(ask, "provider.delete", ("provider", row.id, row.name), before=_content(row))
-    )
+    return Changed(audit_id=audit.record(ask, "provider.delete", ("provider", row.id, row.name), before=_content(row)))
 
 
-async def close_circuit(ask: Ask[Nothing, Nothing]) -> s.Changed:
+async def close_circuit(ask: Ask[Nothing, Nothing]) -> Changed:
     """On every worker of every machine: calls go to it again at once."""
     row = await provider_of(ask)
     await store.close_circuits(ask.db, row.id)
-    return s.Changed(
+    return Changed(
         audit_id=audit.record(ask, "circuit.close", ("provider", row.id, row.name), after={"circuit": "closed"})
     )
 
@@ -131,7 +130,7 @@ async def provider_of(ask: Ask[Any, Any]) -> store.ProviderRow:
     return rows[0]
 
 
-async def _switch(ask: Ask[Any, Any], on: bool) -> s.SavedProvider:
+async def _switch(ask: Ask[Any, Any], on: bool) -> SavedProvider:
     await store.lock(ask.db, ask.path["id"])
     row = await provider_of(ask)
     await store.update(ask.db, msgspec.structs.replace(row, enabled=on))
@@ -223,9 +222,9 @@ def _credential(row: store.ProviderRow) -> str:
     return {"none": "", "sealed": "stored"}.get(row.credential_source, row.credential_source)
 
 
-async def _saved(ask: Ask[Any, Any], provider_id: str, audit_id: str | None) -> s.SavedProvider:
+async def _saved(ask: Ask[Any, Any], provider_id: str, audit_id: str | None) -> SavedProvider:
     (row,) = await store.all_of(ask.db, provider_id)
-    (saved,) = await told(ask.db, ask.desk, [row], s.SavedProvider)
+    (saved,) = await told(ask.db, ask.desk, [row], SavedProvider)
     if not row.enabled and not saved.effect:
         saved.effect = effect(ask.desk.catalog, row.name, is_out=True)
     saved.audit_id = audit_id

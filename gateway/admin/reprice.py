@@ -8,10 +8,10 @@ import msgspec
 
 from gateway import ids, instants
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.asked import Asked, Text, When
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
+from gateway.admin.schema.upkeep import RepricedModel, Repricing
 from gateway.build import prices_by_model
 from gateway.errors import Conflict
 from gateway.reprice import PricedRow, PriceTable, Tally, repriced
@@ -33,7 +33,7 @@ class RepriceBody(Asked, kw_only=True):
     apply: bool = False
 
 
-async def reprice(ask: Ask[RepriceBody, Nothing]) -> s.Repricing:
+async def reprice(ask: Ask[RepriceBody, Nothing]) -> Repricing:
     span = _span(ask.body, ask.desk.clock())
     async with ask.desk.pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
         if not ask.body.apply:
@@ -60,7 +60,7 @@ async def _walk(connection: Connection, span: store.Span) -> Tallies:
     return tallies
 
 
-async def _apply(ask: Ask[RepriceBody, Nothing], connection: Connection, span: store.Span) -> s.Repricing:
+async def _apply(ask: Ask[RepriceBody, Nothing], connection: Connection, span: store.Span) -> Repricing:
     """Batch by batch, each a transaction of its own: calls go on being recorded in between. Run again, it changes nothing more."""
     repricing_id = ids.new("rpr")
     await store.begin(connection, repricing_id, span, ask.who.name)
@@ -115,12 +115,12 @@ def _sum(tallies: Tallies) -> Tally:
     return total
 
 
-def _told(span: store.Span, tallies: Tallies, repricing_id: str | None) -> s.Repricing:
+def _told(span: store.Span, tallies: Tallies, repricing_id: str | None) -> Repricing:
     models = [
-        s.RepricedModel(provider=provider, model=model, **msgspec.structs.asdict(tally))
+        RepricedModel(provider=provider, model=model, **msgspec.structs.asdict(tally))
         for (provider, model), tally in sorted(tallies.items())
     ]
-    return s.Repricing(
+    return Repricing(
         id=repricing_id,
         applied=repricing_id is not None,
         since=instants.iso(span.since) or "",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
+from gateway.admin.schema.upkeep import Resealed
 from gateway.capture import seal_name
 from gateway.errors import Conflict
 from gateway.sealing import Sealer, SealError
@@ -16,12 +16,12 @@ from gateway.store.pool import Connection
 CONNECT_TIMEOUT_S = 5.0
 
 
-async def rotate(ask: Ask[Nothing, Nothing]) -> s.Resealed:
+async def rotate(ask: Ask[Nothing, Nothing]) -> Resealed:
     """Run again, it finds nothing to do. What no key opens is counted and left as it is."""
     sealer = ask.desk.sealer
     if sealer is None:
         raise Conflict("This gateway has no OPTYX_SECRET_KEY: nothing is sealed with it.")
-    told = s.Resealed()
+    told = Resealed()
     async with ask.desk.pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
         await _bodies(connection, sealer, told)
         async with connection.transaction():
@@ -32,7 +32,7 @@ async def rotate(ask: Ask[Nothing, Nothing]) -> s.Resealed:
     return told
 
 
-async def _credentials(connection: Connection, sealer: Sealer, told: s.Resealed) -> None:
+async def _credentials(connection: Connection, sealer: Sealer, told: Resealed) -> None:
     for provider_id, version, sealed in await store.credentials(connection):
         fresh = _resealed(sealer, sealed, f"provider {provider_id} {version}", told)
         if fresh is not None:
@@ -40,7 +40,7 @@ async def _credentials(connection: Connection, sealer: Sealer, told: s.Resealed)
             told.credentials += 1
 
 
-async def _bodies(connection: Connection, sealer: Sealer, told: s.Resealed) -> None:
+async def _bodies(connection: Connection, sealer: Sealer, told: Resealed) -> None:
     last: store.SealedBody | None = None
     while rows := await store.bodies(connection, last):
         fresh = await asyncio.to_thread(_fresh_bodies, sealer, rows, told)
@@ -50,7 +50,7 @@ async def _bodies(connection: Connection, sealer: Sealer, told: s.Resealed) -> N
         last = rows[-1]
 
 
-def _fresh_bodies(sealer: Sealer, rows: list[store.SealedBody], told: s.Resealed) -> list[store.SealedBody]:
+def _fresh_bodies(sealer: Sealer, rows: list[store.SealedBody], told: Resealed) -> list[store.SealedBody]:
     fresh = []
     for row in rows:
         sealed = _resealed(sealer, row.sealed, seal_name(str(row.call_id), row.part), told)
@@ -59,7 +59,7 @@ def _fresh_bodies(sealer: Sealer, rows: list[store.SealedBody], told: s.Resealed
     return fresh
 
 
-def _resealed(sealer: Sealer, sealed: bytes, what: str, told: s.Resealed) -> bytes | None:
+def _resealed(sealer: Sealer, sealed: bytes, what: str, told: Resealed) -> bytes | None:
     try:
         return sealer.resealed(sealed, what)
     except SealError:

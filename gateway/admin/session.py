@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
+from gateway.admin.schema.people import Whoami
 from gateway.store import orgs
 
 
-async def whoami(ask: Ask[Nothing, Nothing]) -> s.Whoami:
+async def whoami(ask: Ask[Nothing, Nothing]) -> Whoami:
     org = await orgs.of_user(ask.db, ask.who.user_id)
-    return s.Whoami(
+    return Whoami(
         name=ask.who.name,
         token_id=ask.who.token_id,
         role=ask.who.role,

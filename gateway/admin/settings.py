@@ -12,12 +12,14 @@ from msgspec import UNSET
 
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.allowing import Problems, allows, problems_of, target_problems
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.finding import project_of
 from gateway.admin.paging import PageQuery, decode_cursor, page
+from gateway.admin.schema.models import TierTarget
+from gateway.admin.schema.record import Page
+from gateway.admin.schema.settings import Difference, Impact, Preview, Problem, SavedSettings, Settings, SettingsVersion
 from gateway.catalog import Target
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso
@@ -27,7 +29,7 @@ from gateway.store.routing import Known, known
 
 Tiers = Mapping[str, tuple[Target, ...]]
 FIELDS = ("default_tier", "tiers", "allowed_models", "failover", "capture", "timezone")
-_tiers = msgspec.json.Decoder(dict[str, list[s.TierTarget]] | None).decode
+_tiers = msgspec.json.Decoder(dict[str, list[TierTarget]] | None).decode
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
@@ -52,26 +54,26 @@ async def restore(ask: Ask[a.Restore, Nothing]) -> Reply:
     return await _save(ask, project, before, _revived(kept), "settings.restore")
 
 
-async def history(ask: Ask[Nothing, PageQuery]) -> s.Page[s.SettingsVersion]:
+async def history(ask: Ask[Nothing, PageQuery]) -> Page[SettingsVersion]:
     """Newest first; each says what it changed."""
     project, limit = await project_of(ask), ask.query.limit
     place = decode_cursor(ask.query.cursor, tuple[int])
     rows = await store.versions(ask.db, project.id, place[0] if place else None, limit + 1)
     listed = page(rows, limit, lambda row: (row.version,))
     older = {newer.version: row for newer, row in itertools.pairwise(rows)}
-    return s.Page(data=[_version(row, older.get(row.version)) for row in listed.data], next=listed.next)
+    return Page(data=[_version(row, older.get(row.version)) for row in listed.data], next=listed.next)
 
 
-async def preview(ask: Ask[a.SettingsChange, Nothing]) -> s.Preview:
+async def preview(ask: Ask[a.SettingsChange, Nothing]) -> Preview:
     """What is wrong with the change, what it changes, and which calls of the last 24 hours it would have refused."""
     project = await project_of(ask)
     there, before = await known(ask.db), await _of(ask, project.id)
     after = _changed(before, ask.body)
     calls = await store.calls_of_a_day(ask.db, project.id)
     impact = _impact(calls, after, ask.desk.catalog.tiers)
-    return s.Preview(
-        problems=[s.Problem(field=field, message=why) for field, why in _problems(after, there)],
-        differences=[s.Difference(field=name, before=was, after=now) for name, (was, now) in _diff(before, after).items()],
+    return Preview(
+        problems=[Problem(field=field, message=why) for field, why in _problems(after, there)],
+        differences=[Difference(field=name, before=was, after=now) for name, (was, now) in _diff(before, after).items()],
         refused=sum(one.requests for one in impact),
         examined=sum(row.calls for row in calls),
         impact=impact,
@@ -89,7 +91,7 @@ async def undo(ask: Ask[Any, Any], project_id: str, before: dict[str, Any], vers
 
 
 async def _save(
-    ask: Ask[Any, Any], project: projects.ProjectRow, before: s.Settings, after: s.Settings, action: str
+    ask: Ask[Any, Any], project: projects.ProjectRow, before: Settings, after: Settings, action: str
 ) -> Reply:
     problems = _problems(after, await known(ask.db))
     if problems:
@@ -104,10 +106,10 @@ async def _save(
             after={"version": before.version + 1, **{name: now for name, (_, now) in changes.items()}},
         )  # fmt: skip
     saved = await _of(ask, project.id)
-    return Reply(s.SavedSettings(**msgspec.structs.asdict(saved), audit_id=audit_id), version=saved.version)
+    return Reply(SavedSettings(**msgspec.structs.asdict(saved), audit_id=audit_id), version=saved.version)
 
 
-async def _write(ask: Ask[Any, Any], project_id: str, before: s.Settings, after: s.Settings) -> None:
+async def _write(ask: Ask[Any, Any], project_id: str, before: Settings, after: Settings) -> None:
     version = before.version + 1
     if before.version:  # the first version was never changed, so nothing has kept it yet
         row = await store.of(ask.db, project_id)
@@ -124,12 +126,12 @@ async def _write(ask: Ask[Any, Any], project_id: str, before: s.Settings, after:
     await store.keep(ask.db, project_id, version, _text(after), ask.who.name, None)
 
 
-async def _of(ask: Ask[Any, Any], project_id: str) -> s.Settings:
+async def _of(ask: Ask[Any, Any], project_id: str) -> Settings:
     return _told(await store.of(ask.db, project_id))
 
 
-def _told(row: store.SettingsRow) -> s.Settings:
-    return s.Settings(
+def _told(row: store.SettingsRow) -> Settings:
+    return Settings(
         default_tier=row.default_tier,
         tiers=_tiers(row.tiers) if row.tiers else None,
         allowed_models=row.allowed_models,
@@ -142,16 +144,16 @@ def _told(row: store.SettingsRow) -> s.Settings:
     )
 
 
-def _changed(before: s.Settings, body: a.SettingsChange) -> s.Settings:
+def _changed(before: Settings, body: a.SettingsChange) -> Settings:
     """`before` with what the body gives."""
     given = {name: value for name in FIELDS if (value := getattr(body, name)) is not UNSET}
     if given.get("tiers") is not None:
         raw = msgspec.to_builtins(given["tiers"])
-        given["tiers"] = msgspec.convert(raw, dict[str, list[s.TierTarget]]) or None
+        given["tiers"] = msgspec.convert(raw, dict[str, list[TierTarget]]) or None
     return msgspec.structs.replace(before, **given)
 
 
-def _content(settings: s.Settings) -> dict[str, Any]:
+def _content(settings: Settings) -> dict[str, Any]:
     """What is set, as plain values; a target without timeouts of its own has no such field."""
     found = {name: value for name, value in msgspec.to_builtins(settings).items() if name in FIELDS}
     for targets in (found["tiers"] or {}).values():
@@ -161,23 +163,23 @@ def _content(settings: s.Settings) -> dict[str, Any]:
     return found
 
 
-def _text(settings: s.Settings) -> str:
+def _text(settings: Settings) -> str:
     return msgspec.json.encode(_content(settings)).decode()
 
 
-def _revived(kept: str) -> s.Settings:
-    return msgspec.json.decode(kept, type=s.Settings)
+def _revived(kept: str) -> Settings:
+    return msgspec.json.decode(kept, type=Settings)
 
 
-def _diff(before: s.Settings, after: s.Settings) -> dict[str, tuple[Any, Any]]:
+def _diff(before: Settings, after: Settings) -> dict[str, tuple[Any, Any]]:
     was, now = _content(before), _content(after)
     return {name: (was[name], now[name]) for name in FIELDS if was[name] != now[name]}
 
 
-def _version(row: store.VersionRow, older: store.VersionRow | None) -> s.SettingsVersion:
+def _version(row: store.VersionRow, older: store.VersionRow | None) -> SettingsVersion:
     kept = _revived(row.settings)
-    changes = _diff(_revived(older.settings) if older else s.Settings(), kept)
-    return s.SettingsVersion(
+    changes = _diff(_revived(older.settings) if older else Settings(), kept)
+    return SettingsVersion(
         version=row.version,
         at=iso(row.updated_at) or "",
         by=row.updated_by or "",
@@ -201,7 +203,7 @@ def _shown(value: Any) -> str:
     return {None: "default", True: "on", False: "off"}.get(value, str(value))
 
 
-def _problems(settings: s.Settings, there: Known) -> Problems:
+def _problems(settings: Settings, there: Known) -> Problems:
     found = problems_of(there, settings.allowed_models)
     if settings.default_tier is not None:
         if settings.default_tier not in there.tiers:
@@ -226,18 +228,18 @@ def is_zone(name: str) -> bool:
     return True
 
 
-def _impact(calls: list[store.CallsRow], after: s.Settings, tiers: Tiers) -> list[s.Impact]:
+def _impact(calls: list[store.CallsRow], after: Settings, tiers: Tiers) -> list[Impact]:
     """Most calls first."""
-    found: dict[tuple[str, str], s.Impact] = {}
+    found: dict[tuple[str, str], Impact] = {}
     for row in calls:
         reason = _refusal(row, after, tiers)
         if reason is not None and row.calls:
-            one = found.setdefault((row.key_id, reason), s.Impact(key=row.key, key_id=row.key_id, reason=reason))
+            one = found.setdefault((row.key_id, reason), Impact(key=row.key, key_id=row.key_id, reason=reason))
             one.requests += row.calls
     return sorted(found.values(), key=lambda one: -one.requests)
 
 
-def _refusal(row: store.CallsRow, after: s.Settings, tiers: Tiers) -> str | None:
+def _refusal(row: store.CallsRow, after: Settings, tiers: Tiers) -> str | None:
     if not row.tier:
         return None if allows(after.allowed_models, row.provider, row.model) else f"model {row.model} is not allowed"
     own = (after.tiers or {}).get(row.tier)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 
 from gateway.admin.follower import Follower, event_of
-from gateway.admin.schema import LogRow
+from gateway.admin.schema.logs import LogRow
 from gateway.errors import BadRequest, Unavailable
 from gateway.store import log_filter, log_search, log_tail
 from gateway.store.log_filter import Filter

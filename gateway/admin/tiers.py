@@ -10,10 +10,11 @@ import msgspec
 
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin import schema as s
 from gateway.admin.allowing import Problems, target_problems
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
+from gateway.admin.schema.models import SavedTier, Tier, TierTarget
+from gateway.admin.schema.record import Page
 from gateway.errors import Conflict, NotFound, PreconditionFailed
 from gateway.store import tiers as store
 from gateway.store.routing import known
@@ -21,7 +22,7 @@ from gateway.store.routing import known
 
 async def list_tiers(ask: Ask[Nothing, Nothing]) -> Reply:
     rows = await store.all_of(ask.db)
-    return Reply(s.Page(data=[_told(row) for row in rows]), version=_version(rows))
+    return Reply(Page(data=[_told(row) for row in rows]), version=_version(rows))
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
@@ -38,7 +39,7 @@ async def put(ask: Ask[a.TierChange, Nothing]) -> Reply:
     _require_good(await target_list_problems(ask, row, ask.body.targets, "targets"))
     audit_id = await _put(ask, row, row.mode, _rows(ask.body.targets))
     saved = await _tier_of(ask)
-    return Reply(s.SavedTier(**msgspec.structs.asdict(_told(saved)), audit_id=audit_id), version=saved.version)
+    return Reply(SavedTier(**msgspec.structs.asdict(_told(saved)), audit_id=audit_id), version=saved.version)
 
 
 async def put_all(ask: Ask[a.TiersChange, Nothing]) -> Reply:
@@ -63,7 +64,7 @@ async def put_all(ask: Ask[a.TiersChange, Nothing]) -> Reply:
         row = there.get(tier.name) or store.TierRow(tier.name, tier.mode or "chat", 0, [])
         await _put(ask, row, row.mode, _rows(tier.targets))
     rows = await store.all_of(ask.db)
-    return Reply(s.Page(data=[_told(row) for row in rows]), version=_version(rows))
+    return Reply(Page(data=[_told(row) for row in rows]), version=_version(rows))
 
 
 def _asked(body: a.TiersChange) -> list[a.TierAsked]:
@@ -89,7 +90,7 @@ async def undo(ask: Ask[Any, Any], name: str, before: list[dict[str, Any]], afte
 async def target_list_problems(
     ask: Ask[Any, Any], row: store.TierRow, targets: Sequence[a.Target], field: str
 ) -> Problems:
-    plain = [s.TierTarget(provider=one.provider, model=one.model) for one in targets]
+    plain = [TierTarget(provider=one.provider, model=one.model) for one in targets]
     return target_problems(await known(ask.db), row.name, row.mode, plain, field)
 
 
@@ -131,9 +132,9 @@ def _targets(rows: list[store.TargetRow]) -> list[dict[str, Any]]:
     ]
 
 
-def _told(row: store.TierRow) -> s.Tier:
-    targets = [s.TierTarget(**one) for one in _targets(row.targets)]
-    return s.Tier(name=row.name, mode=row.mode, targets=targets, version=row.version)
+def _told(row: store.TierRow) -> Tier:
+    targets = [TierTarget(**one) for one in _targets(row.targets)]
+    return Tier(name=row.name, mode=row.mode, targets=targets, version=row.version)
 
 
 def _version(rows: list[store.TierRow]) -> str:

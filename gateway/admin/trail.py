@@ -11,11 +11,13 @@ import msgspec
 
 from gateway.admin import asked as a
 from gateway.admin import audit, keys, limits, projects, providers, settings, tiers
-from gateway.admin import schema as s
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.guard import require_role
 from gateway.admin.paging import decode_cursor, page
+from gateway.admin.schema.audit import AuditEntry, Chain
+from gateway.admin.schema.limits import Limits
+from gateway.admin.schema.record import Changed, Page
 from gateway.catalog import Scope
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso, read
@@ -27,26 +29,26 @@ PARAMETERS = ("actor", "action", "object", "project", "result")
 Undo = Callable[[Ask[Any, Any], store.EntryRow, dict[str, Any], dict[str, Any]], Awaitable[None]]
 
 
-async def search(ask: Ask[Nothing, a.AuditQuery]) -> s.Page[s.AuditEntry]:
+async def search(ask: Ask[Nothing, a.AuditQuery]) -> Page[AuditEntry]:
     """Newest first."""
     place = decode_cursor(ask.query.cursor, tuple[int])
     wanted = _search(ask.query, ask.desk.clock())
     wanted.before_seq, wanted.limit = place[0] if place else None, ask.query.limit + 1
     listed = page(await store.search(ask.db, wanted), ask.query.limit, lambda row: (row.seq,))
-    return s.Page(data=[told(row) for row in listed.data], next=listed.next)
+    return Page(data=[told(row) for row in listed.data], next=listed.next)
 
 
-async def get(ask: Ask[Nothing, Nothing]) -> s.AuditEntry:
+async def get(ask: Ask[Nothing, Nothing]) -> AuditEntry:
     return told(await _entry(ask))
 
 
-async def verify(ask: Ask[Nothing, Nothing]) -> s.Chain:
+async def verify(ask: Ask[Nothing, Nothing]) -> Chain:
     """Every hash from the first entry on; `broken_at` is the first that does not fit."""
     entries, head, broken_at = await audit.verify(ask.db)
-    return s.Chain(ok=broken_at is None, entries=entries, head=head.hex(), broken_at=broken_at)
+    return Chain(ok=broken_at is None, entries=entries, head=head.hex(), broken_at=broken_at)
 
 
-async def undo(ask: Ask[Nothing, Nothing]) -> s.Changed:
+async def undo(ask: Ask[Nothing, Nothing]) -> Changed:
     """Puts back what an entry changed, for 30 seconds after it, as long as nobody has changed the same thing again."""
     row = await _entry(ask)
     act = UNDO.get(row.action)
@@ -62,7 +64,7 @@ async def undo(ask: Ask[Nothing, Nothing]) -> s.Changed:
     if not await store.mark_undone(ask.db, row.id, audit_id):
         raise Conflict("It is undone already.")
     await act(ask, row, before, after)
-    return s.Changed(audit_id=audit_id)
+    return Changed(audit_id=audit_id)
 
 
 async def _undo_key(ask: Ask[Any, Any], row: store.EntryRow, before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -80,7 +82,7 @@ async def _undo_limits(ask: Ask[Any, Any], row: store.EntryRow, before: dict[str
     scope = msgspec.convert(row.object, Scope)
     if scope == "org":
         require_role(ask.who, "owner")  # as for setting them
-    was, now = msgspec.convert(before, s.Limits), msgspec.convert(after, s.Limits)
+    was, now = msgspec.convert(before, Limits), msgspec.convert(after, Limits)
     await limits.undo(ask, scope, row.object_id or "", was, now)
 
 
@@ -148,8 +150,8 @@ def _time(field: str, text: str | None, now: float) -> datetime | None:
         raise AssertionError from None
 
 
-def told(row: store.EntryRow) -> s.AuditEntry:
-    return s.AuditEntry(
+def told(row: store.EntryRow) -> AuditEntry:
+    return AuditEntry(
         id=row.id,
         at=iso(row.created_at) or "",
         actor=row.actor,

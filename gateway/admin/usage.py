@@ -10,9 +10,9 @@ import asyncpg
 import msgspec
 
 from gateway.admin import filter as grammar
-from gateway.admin import schema as s
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.finding import id_of
+from gateway.admin.schema.usage import Usage, UsageRow
 from gateway.errors import BadRequest
 from gateway.store import log_search, orgs, usage
 from gateway.store.log_rows import iso
@@ -40,7 +40,7 @@ class UsageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     key: str = ""
 
 
-async def report(ask: Ask[Nothing, UsageQuery]) -> s.Usage:
+async def report(ask: Ask[Nothing, UsageQuery]) -> Usage:
     """From the first of the month until now where no time is given."""
     query = ask.query
     wanted, tag = _groups(query.group_by)
@@ -66,7 +66,7 @@ async def report(ask: Ask[Nothing, UsageQuery]) -> s.Usage:
         raise BadRequest(
             f"This report takes longer than {LONGEST_S:.0f} s: ask for a shorter time.", param="since"
         ) from None
-    return s.Usage(
+    return Usage(
         group_by=query.group_by, since=iso(since), until=iso(until), timezone=zone.key, data=_rows(found, wanted, names, zone),
         total=_row(("total",), ("",), _total(found.values()), wanted),
     )  # fmt: skip
@@ -131,7 +131,7 @@ def _has_whole_hours(zone: ZoneInfo, since: datetime, until: datetime) -> bool:
 Found = dict[tuple[str, ...], usage.Sums]
 
 
-def _rows(found: Found, wanted: list[str], names: dict[str, dict[str, str]], zone: ZoneInfo) -> list[s.UsageRow]:
+def _rows(found: Found, wanted: list[str], names: dict[str, dict[str, str]], zone: ZoneInfo) -> list[UsageRow]:
     """Oldest first where time is among the groups, then the dearest first. What is beyond the longest list is one row, so that the sum
     stays the sum."""
     when = next((place for place, by in enumerate(wanted) if by in TIMES), None)
@@ -177,8 +177,8 @@ def _total(parts: Iterable[usage.Sums]) -> usage.Sums:
     return total
 
 
-def _row(labels: Sequence[str], ids: Sequence[str], sums: usage.Sums, wanted: Iterable[str]) -> s.UsageRow:
-    return s.UsageRow(
+def _row(labels: Sequence[str], ids: Sequence[str], sums: usage.Sums, wanted: Iterable[str]) -> UsageRow:
+    return UsageRow(
         group=BETWEEN.join(labels),
         group_id=BETWEEN.join(ids),
         groups=dict(zip(wanted, labels, strict=False)),

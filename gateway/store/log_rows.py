@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin.schema import Attempt, LogRow
+from gateway.admin.schema.logs import Attempt, LogRow
 
 COLUMNS = """r.created_at, r.call_id, r.request_id, r.project_id, r.key_id, r.endpoint, r.tier, r.requested_model, r.provider, r.model,
     r.status, r.error_code, r.end_reason, r.stream, r.attempts::text AS attempts, r.prompt_tokens, r.completion_tokens, r.cached_tokens,

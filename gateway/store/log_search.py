@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from gateway.admin.schema import LogRow, PriceUsed
+from gateway.admin.schema.logs import LogRow, PriceUsed
 from gateway.errors import BadRequest
 from gateway.store import log_filter, log_rows
 from gateway.store.log_filter import Filter

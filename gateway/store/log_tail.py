@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.admin.schema import LogRow
+from gateway.admin.schema.logs import LogRow
 from gateway.store import log_filter, log_rows
 from gateway.store.log_filter import Filter
 from gateway.store.pool import Connection

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.admin.schema import Role
+from gateway.admin.schema.people import Role
 from gateway.store.pool import Connection
 
 USER_COLUMNS = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway import ids
-from gateway.admin.schema import LogRow
+from gateway.admin.schema.logs import LogRow
 from gateway.store import log_rows
 from gateway.store.pool import Connection
 

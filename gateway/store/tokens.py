@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.admin.schema import Role
+from gateway.admin.schema.people import Role
 from gateway.store.pool import Connection
 
 TOKEN_BY_DIGEST = """

@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from gateway.admin import schema as s
+from gateway.admin.schema.record import Changed
 from tests.upstream import whole
 from tui.calls import Client
 from tui.wire import GatewayError
@@ -74,7 +74,7 @@ def _walk(client: Client, request_id: str) -> None:
     assert client.usage(group_by="project").total.requests >= 1
 
     archived = client.archive_project("acme")
-    assert isinstance(archived, s.Changed)
+    assert isinstance(archived, Changed)
     entries, following = client.audit(limit=5)
     assert len(entries) == 5
     older, _ = client.audit(cursor=following, limit=5)

@@ -4,8 +4,8 @@ import json
 
 import msgspec
 
-from gateway.admin import schema as s
 from gateway.admin.log_route import route_of
+from gateway.admin.schema.logs import Attempt, LogDetail, LogRow
 from tests.upstream import failing
 from tui import calls_shown
 from tui.screens import call_lines
@@ -84,9 +84,9 @@ async def test_a_refusal_before_the_route_says_what_the_caller_was_told(gateway)
     assert (route["candidates"], route["refusal"]) == ([], refused.json["error"]["message"])
 
 
-OLD = s.LogRow(
+OLD = LogRow(
     tier="fast", provider="google", model="g", status=200, end_reason="complete",
-    attempts=[s.Attempt(provider="openai", model="o", failure="connect", detail="refused"), s.Attempt(provider="google", model="g", status=200)],
+    attempts=[Attempt(provider="openai", model="o", failure="connect", detail="refused"), Attempt(provider="google", model="g", status=200)],
 )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_a_record_without_it_shows_what_was_tried():
         route = route_of(OLD, details)
         assert [(one.verdict, one.why) for one in route.candidates] == [("failed", "refused"), ("answered", "")]
         assert not route.is_whole
-    call = s.LogDetail(attempts=OLD.attempts, tier="fast", route=route)
+    call = LogDetail(attempts=OLD.attempts, tier="fast", route=route)
     assert "older version" in text(call)
     assert "kept only what was tried" in "\n".join(calls_shown.route(json.loads(json.dumps(as_dict(route)))))
 
@@ -109,7 +109,7 @@ def test_the_dashboard_and_the_command_line_say_it_in_words():
         ],
     }  # fmt: skip
     route = route_of(OLD, details)
-    shown = text(s.LogDetail(attempts=OLD.attempts, tier="fast", provider="google", model="g", route=route))
+    shown = text(LogDetail(attempts=OLD.attempts, tier="fast", provider="google", model="g", route=route))
     printed = "\n".join(calls_shown.route(as_dict(route)))
     for place in (shown, printed):
         assert "tier fast, the default" in place

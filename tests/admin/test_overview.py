@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from gateway.admin import schema as s
+from gateway.admin.schema.overview import Attention, Overview
 from gateway.records import AttemptRecord
 from gateway.store import glance
 from tests.admin.rows import MANY, final, write
@@ -18,13 +18,13 @@ from tests.upstream import failing, silent
 async def overview(gateway, window="15m"):
     answered = await gateway.admin("GET", f"/overview?window={window}", role="viewer")
     assert answered.status == 200, answered.body
-    return msgspec.convert(answered.json, s.Overview)
+    return msgspec.convert(answered.json, Overview)
 
 
 async def needs(gateway):
     answered = await gateway.admin("GET", "/attention", role="viewer")
     assert answered.status == 200, answered.body
-    return msgspec.convert(answered.json["data"], list[s.Attention])
+    return msgspec.convert(answered.json["data"], list[Attention])
 
 
 async def test_an_empty_gateway_has_an_overview(gateway):

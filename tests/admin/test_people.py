@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway.admin import schema as s
+from gateway.admin.schema.settings import GatewaySettings
 from gateway.catalog import Settings
 
 
@@ -76,7 +76,7 @@ async def test_a_token_never_outranks_its_user(gateway):
 async def test_the_gateway_s_settings_are_the_catalog_s(gateway):
     told = (await gateway.admin("GET", "/settings")).json
     assert told == msgspec.to_builtins(Settings())
-    assert msgspec.to_builtins(s.GatewaySettings()) == told
+    assert msgspec.to_builtins(GatewaySettings()) == told
     saved = await gateway.admin(
         "PATCH", "/settings", {"log_retention_days": 30, "alert_webhook": "https://hooks.example.com/x"}
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.admin import schema as s
+from gateway.admin.schema.keys import Key, NewKey
+from gateway.admin.schema.projects import Project
 from tests.tui import seeded
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ SECRET = "sk-optyx-55d0q7w2-Kq7Wn2pZr8Vt4Hs6Jm1Xc9Lb3Yd5Fg0Ra"
 
 def create_project(h: Handler) -> Any:
     name = h.body["name"]
-    project = s.Project(
+    project = Project(
         id=f"prj_{name}",
         slug=name.lower().replace(" ", "-"),
         name=name,
@@ -44,22 +45,20 @@ def archive(h: Handler, slug: str) -> Any:
     return {"audit_id": h.fake.record("project.archive", "project", slug, {"status": "active"}, {"status": "archived"})}
 
 
-def key_of(h: Handler, key_id: str) -> s.Key:
+def key_of(h: Handler, key_id: str) -> Key:
     return next(key for keys in h.fake.keys.values() for key in keys if key.id == key_id)
 
 
 def create_key(h: Handler, project: str) -> Any:
     given = {
-        name: value
-        for name, value in h.body.items()
-        if name in s.Key.__struct_fields__ and name not in ("id", "budget")
+        name: value for name, value in h.body.items() if name in Key.__struct_fields__ and name not in ("id", "budget")
     }
-    made = s.NewKey(
+    made = NewKey(
         **{**given, "id": f"key_{h.body['name']}", "public_id": "55d0q7w2", "project": project, "project_id": f"prj_{project}",
            "status": "unused", "created_at": seeded.iso(seeded.NOW)},
         key=SECRET,
     )  # fmt: skip
-    listed = s.Key(**{name: getattr(made, name) for name in s.Key.__struct_fields__})
+    listed = Key(**{name: getattr(made, name) for name in Key.__struct_fields__})
     h.fake.keys.setdefault(project, []).append(listed)
     h.fake.record("key.create", "key", made.name, None, {"name": made.name})
     return made
@@ -77,7 +76,7 @@ def switch_key(h: Handler, key_id: str, verb: str) -> Any:
 def rotate_key(h: Handler, key_id: str) -> Any:
     key = key_of(h, key_id)
     key.status = "grace"
-    return s.NewKey(**{name: getattr(key, name) for name in s.Key.__struct_fields__}, key=SECRET)
+    return NewKey(**{name: getattr(key, name) for name in Key.__struct_fields__}, key=SECRET)
 
 
 def revoke_key(h: Handler, key_id: str) -> Any:

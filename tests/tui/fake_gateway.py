@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from gateway.admin import schema as s
+from gateway.admin.schema.audit import AuditEntry
+from gateway.admin.schema.settings import Settings
 from tests.tui import seeded
 from tests.tui.fake_routes import ROUTES, STREAMS
 
@@ -78,7 +79,7 @@ class FakeGateway:
     def reset(self) -> None:
         self.projects = [] if self.empty else seeded.projects()
         self.keys = {} if self.empty else {one.slug: seeded.keys(one.slug) for one in self.projects}
-        self.settings = s.Settings(
+        self.settings = Settings(
             allowed_models=["gpt-6*", "gemini-4-argon"], version=41, updated_at=seeded.ago(hours=2), updated_by="lena"
         )
         self.providers = seeded.providers()
@@ -110,7 +111,7 @@ class FakeGateway:
         self.server.server_close()
 
     def record(self, action: str, kind: str, name: str, before: Any, after: Any) -> str:
-        entry = s.AuditEntry(
+        entry = AuditEntry(
             id=f"aud_{2000 + len(self.audit)}", at=seeded.iso(seeded.NOW), actor="test", action=action, object_type=kind,
             object_id=f"{kind}_{name}", object_name=name, before=before, after=after, origin="tui",
         )  # fmt: skip

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.admin import schema as s
+from gateway.admin.schema.audit import Chain
+from gateway.admin.schema.limits import BudgetAsked, Limits, LimitsOverview
+from gateway.admin.schema.logs import LogCount, LogPage
+from gateway.admin.schema.overview import Overview
+from gateway.admin.schema.people import Whoami
+from gateway.admin.schema.providers import ProviderTest, Step
+from gateway.admin.schema.settings import Difference, Impact, Preview, Problem, SettingsVersion
+from gateway.admin.schema.usage import Usage, UsageRow
 from tests.tui import fake_changes as changes
 from tests.tui import fake_streams, seeded
 from tests.tui.fake_streams import matcher
@@ -20,16 +27,16 @@ def logs(h: Handler) -> Any:
     wanted = matcher(h.query.get("filter", ""))
     first, limit = int(h.query.get("cursor") or 0), int(h.query.get("limit", 100))
     if h.fake.scanned_to and not first:
-        return s.LogPage(next="1", scanned_to=h.fake.scanned_to)
+        return LogPage(next="1", scanned_to=h.fake.scanned_to)
     rows = [row for row in reversed(h.fake.history) if wanted(row)]
-    return s.LogPage(data=rows[first : first + limit], next=str(first + limit) if len(rows) > first + limit else None)
+    return LogPage(data=rows[first : first + limit], next=str(first + limit) if len(rows) > first + limit else None)
 
 
 def log_count(h: Handler) -> Any:
     wanted = matcher(h.query.get("filter", ""))
     matched = sum(1 for row in h.fake.history if wanted(row))
     series = seeded.wave(60, 100, 40)
-    return s.LogCount(
+    return LogCount(
         matched=matched, total=len(h.fake.history), since=seeded.ago(minutes=15), until=seeded.iso(seeded.NOW), series=series,
         error_series=[1.0 if index % 13 == 5 else 0.0 for index in range(60)],
     )  # fmt: skip
@@ -47,44 +54,44 @@ def log_one(h: Handler, ident: str) -> Any:
 def preview(h: Handler, project: str) -> Any:
     fields = {name: value for name, value in h.body.items() if getattr(h.fake.settings, name, None) != value}
     problems = (
-        [s.Problem(field="timezone", message="there is no such time zone")]
+        [Problem(field="timezone", message="there is no such time zone")]
         if h.body.get("timezone") == "Mars/Base"
         else []
     )
     refused = h.body.get("allowed_models") is not None and "gpt-6*" not in h.body["allowed_models"]
     impact = (
-        [s.Impact(key="ci-deploy", key_id="key_ci-deploy", requests=212_140, reason="model gpt-6-luna is not allowed")]
+        [Impact(key="ci-deploy", key_id="key_ci-deploy", requests=212_140, reason="model gpt-6-luna is not allowed")]
         if refused
         else []
     )
-    return s.Preview(
+    return Preview(
         problems=problems, impact=impact, refused=212_140 if refused else 0, examined=2_116_755,
-        differences=[s.Difference(field=name, before=getattr(h.fake.settings, name, None), after=value) for name, value in fields.items()],
+        differences=[Difference(field=name, before=getattr(h.fake.settings, name, None), after=value) for name, value in fields.items()],
     )  # fmt: skip
 
 
 def test_provider(h: Handler, name: str) -> Any:
-    told = s.ProviderTest(steps=steps_of(h.fake, name))
+    told = ProviderTest(steps=steps_of(h.fake, name))
     told.ok = all(one.state == "ok" for one in told.steps)
     return partial(fake_streams.steps, told=told) if (h.body or {}).get("stream") else told
 
 
-def steps_of(fake: FakeGateway, name: str) -> list[s.Step]:
+def steps_of(fake: FakeGateway, name: str) -> list[Step]:
     if name in fake.test_steps:
-        return [s.Step(name=step, state=state, detail=detail) for step, state, detail in fake.test_steps[name]]
+        return [Step(name=step, state=state, detail=detail) for step, state, detail in fake.test_steps[name]]
     took = (0.0, 3.0, 6.0, 14.0, 41.0, 0.2, 210.0, 190.0)
     names = ("configuration", "dns", "connect", "tls", "auth", "models", "chat 1 token", "stream")
-    steps = [s.Step(name=step, ms=ms) for step, ms in zip(names, took, strict=True)]
+    steps = [Step(name=step, ms=ms) for step, ms in zip(names, took, strict=True)]
     steps[5].detail, steps[7].detail = "22 models", "first byte after 120 ms"
     if name == "groq":
-        steps[6] = s.Step(name="chat 1 token", ms=90.0, state="failed", detail="503 over capacity")
-        steps[7] = s.Step(name="stream", state="skipped")
+        steps[6] = Step(name="chat 1 token", ms=90.0, state="failed", detail="503 over capacity")
+        steps[7] = Step(name="stream", state="skipped")
     return steps
 
 
 def usage(h: Handler) -> Any:
     rows = [
-        s.UsageRow(
+        UsageRow(
             group=one.name,
             group_id=one.id,
             groups={"project": one.name},
@@ -95,10 +102,10 @@ def usage(h: Handler) -> Any:
         )
         for one in h.fake.projects
     ]
-    total = s.UsageRow(
+    total = UsageRow(
         group="total", requests=sum(one.requests for one in rows), cost_nusd=sum(one.cost_nusd for one in rows)
     )
-    return s.Usage(
+    return Usage(
         group_by=h.query.get("group_by", "project"),
         since=seeded.ago(days=1),
         until=seeded.iso(seeded.NOW),
@@ -110,13 +117,13 @@ def usage(h: Handler) -> Any:
 def overview(h: Handler) -> Any:
     window = h.query.get("window", "15m")
     if h.fake.empty:
-        return s.Overview(window=window)
+        return Overview(window=window)
     told = seeded.overview(window)
     return seeded.moved(told, int(time.monotonic())) if h.fake.is_busy else told
 
 
 def limits_of(h: Handler, subject: str) -> Any:
-    return s.Limits(rpm=600, tpm=200_000, budgets=[s.BudgetAsked(amount_usd="500", window="1mo")])
+    return Limits(rpm=600, tpm=200_000, budgets=[BudgetAsked(amount_usd="500", window="1mo")])
 
 
 def audit_one(h: Handler, ident: str) -> Any:
@@ -150,7 +157,7 @@ def control(h: Handler) -> Any:
 
 P = "/admin/v1"
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
-    ("GET", f"{P}/whoami", lambda h: s.Whoami(name="test", role=h.fake.role, version="0.1.0")),
+    ("GET", f"{P}/whoami", lambda h: Whoami(name="test", role=h.fake.role, version="0.1.0")),
     ("GET", f"{P}/overview", overview),
     ("GET", f"{P}/logs", logs),
     ("GET", f"{P}/logs/count", log_count),
@@ -166,16 +173,16 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", f"{P}/projects/([^/]+)/settings:preview", preview),
     ("POST", f"{P}/projects/([^/]+)/settings:restore", lambda h, p: {"audit_id": h.fake.record("settings.restore", "project", p, {}, h.body)}),
     ("GET", f"{P}/projects/([^/]+)/settings/history", lambda h, p: {"data": [
-        s.SettingsVersion(version=41, at=seeded.ago(hours=2), by="lena", summary="allowed_models + gemini-4-argon",
+        SettingsVersion(version=41, at=seeded.ago(hours=2), by="lena", summary="allowed_models + gemini-4-argon",
                           values={"allowed_models": ["gemini-4-argon"], "failover": True}),
-        s.SettingsVersion(version=40, at=seeded.ago(days=3), by="omar", summary="default_tier fast → smart"),
+        SettingsVersion(version=40, at=seeded.ago(days=3), by="omar", summary="default_tier fast → smart"),
     ]}),
     ("GET", f"{P}/keys/whois/([^/]+)", lambda h, p: next(k for ks in h.fake.keys.values() for k in ks if k.public_id == p)),
     ("GET", f"{P}/keys/([^/]+)", changes.key_of),
     ("POST", f"{P}/keys/([^/]+)/rotate", changes.rotate_key),
     ("POST", f"{P}/keys/([^/]+)/(disable|enable)", changes.switch_key),
     ("DELETE", f"{P}/keys/([^/]+)", changes.revoke_key),
-    ("GET", f"{P}/limits", lambda h: s.LimitsOverview() if h.fake.empty else seeded.limits()),
+    ("GET", f"{P}/limits", lambda h: LimitsOverview() if h.fake.empty else seeded.limits()),
     ("GET", f"{P}/(?:project|key|org)s/([^/]+)/limits", limits_of),
     ("PUT", f"{P}/(?:project|key|org)s/([^/]+)/limits", lambda h, p: {"audit_id": h.fake.record("limits.update", "limits", p, {}, h.body)}),
     ("POST", f"{P}/budgets/([^/]+)/raise", changes.raised),
@@ -187,7 +194,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", f"{P}/models", lambda h: {"data": seeded.models()}),
     ("GET", f"{P}/tiers", lambda h: {"data": seeded.TIERS}),
     ("GET", f"{P}/audit", audit_list),
-    ("GET", f"{P}/audit/verify", lambda h: s.Chain(ok=True, entries=18_402, head="9f2c04a1")),
+    ("GET", f"{P}/audit/verify", lambda h: Chain(ok=True, entries=18_402, head="9f2c04a1")),
     ("GET", f"{P}/audit/([^/]+)", audit_one),
     ("POST", f"{P}/undo/([^/]+)", changes.undo),
     ("GET", "/health", lambda h: {"status": "ok", "service": "optyx-gateway", "version": "0.1.0"}),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.admin import schema as s
+from gateway.admin.schema.logs import LogRow
+from gateway.admin.schema.providers import ProviderTest, Step
 from tests.tui import seeded
 
 if TYPE_CHECKING:
@@ -63,15 +64,15 @@ def start_events(h: Handler) -> None:
     h.close_connection = True
 
 
-def steps(h: Handler, told: s.ProviderTest) -> None:
+def steps(h: Handler, told: ProviderTest) -> None:
     """A provider's test; `step_gate`, where one is set, is passed once for each step."""
     start_events(h)
     for count in range(len(told.steps) + 1):
         if h.fake.step_gate is not None and count:
             h.fake.step_gate.acquire(timeout=10)
         decided, rest = told.steps[:count], told.steps[count:]
-        ahead = [s.Step(name=one.name, state="waiting" if at else "running") for at, one in enumerate(rest)]
-        now = s.ProviderTest(steps=[*decided, *ahead], ok=told.ok and not ahead)
+        ahead = [Step(name=one.name, state="waiting" if at else "running") for at, one in enumerate(rest)]
+        now = ProviderTest(steps=[*decided, *ahead], ok=told.ok and not ahead)
         event = b"progress" if ahead else b"done"
         h.wfile.write(b"event: %s\ndata: %s\n\n" % (event, msgspec.json.encode(now)))
         h.wfile.flush()
@@ -133,9 +134,9 @@ def chat(h: Handler) -> None:
         pass  # stopped by the reader
 
 
-def matcher(text: str) -> Callable[[s.LogRow], bool]:
+def matcher(text: str) -> Callable[[LogRow], bool]:
     """As much of the filter grammar as the tests need: field:value with commas, negation, words."""
-    tests: list[Callable[[s.LogRow], bool]] = []
+    tests: list[Callable[[LogRow], bool]] = []
     for word in text.split():
         negated, plain = word.startswith("-"), word.lstrip("-")
         name, colon, value = plain.partition(":")
@@ -147,7 +148,7 @@ def matcher(text: str) -> Callable[[s.LogRow], bool]:
     return lambda row: all(test(row) for test in tests)
 
 
-def _fits(row: s.LogRow, field: str, value: str) -> bool:
+def _fits(row: LogRow, field: str, value: str) -> bool:
     if not field:
         return value.casefold() in f"{row.request_id} {row.model} {row.project} {row.key} {row.error_code}".casefold()
     held = str(getattr(row, field, "") or "")

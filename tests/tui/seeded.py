@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-from gateway.admin import schema as s
+from gateway.admin.schema.audit import AuditEntry
+from gateway.admin.schema.keys import Key
+from gateway.admin.schema.limits import Budget, Gauge, LimitRow, LimitsOverview
+from gateway.admin.schema.logs import Attempt, Body, LogDetail, LogRow, PriceUsed
+from gateway.admin.schema.models import Model, Tier, TierTarget
+from gateway.admin.schema.overview import Attention, InFlight, Overview, Rates, Spend, TopRow
+from gateway.admin.schema.projects import Project
+from gateway.admin.schema.providers import Provider, TargetHealth
 
 NOW = datetime(2026, 11, 24, 12, 4, 31, tzinfo=UTC)
 GIGA = 1_000_000_000
@@ -90,7 +97,7 @@ CALLS = [
 ]
 
 
-def call(number: int, at: datetime) -> s.LogRow:
+def call(number: int, at: datetime) -> LogRow:
     """The call of this number; every tenth of a kind."""
     model, project, key, provider, status, ttft, total, tokens_in, tokens_out, cached, nusd, stream, failed, code = (
         CALLS[number % len(CALLS)]
@@ -99,7 +106,7 @@ def call(number: int, at: datetime) -> s.LogRow:
     start = 1.2
     if failed is not None:
         attempts.append(
-            s.Attempt(
+            Attempt(
                 provider=failed,
                 model="gpt-6.1-sol",
                 status=503,
@@ -112,7 +119,7 @@ def call(number: int, at: datetime) -> s.LogRow:
         start += 812 + 120
     if provider is not None and status == 200:
         attempts.append(
-            s.Attempt(
+            Attempt(
                 provider=provider,
                 model=model,
                 status=200,
@@ -122,7 +129,7 @@ def call(number: int, at: datetime) -> s.LogRow:
                 reused=True,
             )
         )
-    return s.LogRow(
+    return LogRow(
         request_id=f"req_{number:012x}",
         call_id=f"00000000-0000-7000-8000-{number:012x}",
         created_at=iso(at),
@@ -157,13 +164,13 @@ def call(number: int, at: datetime) -> s.LogRow:
     )
 
 
-def detail(row: s.LogRow) -> s.LogDetail:
-    price = s.PriceUsed(
+def detail(row: LogRow) -> LogDetail:
+    price = PriceUsed(
         id="prc_2026_11_02", input_nusd=2_500 * 1_000_000, cached_nusd=250 * 1_000_000, output_nusd=10_000 * 1_000_000,
         valid_from="2026-11-02T00:00:00Z", source="https://openai.com/api/pricing",
     )  # fmt: skip
-    missing = s.Body(why_not="capture is off for this project")
-    return s.LogDetail(
+    missing = Body(why_not="capture is off for this project")
+    return LogDetail(
         **{name: getattr(row, name) for name in row.__struct_fields__},
         price=price if row.cost_nusd else None,
         worker_id="wrk_a1",
@@ -177,52 +184,50 @@ def detail(row: s.LogRow) -> s.LogDetail:
     )
 
 
-def providers() -> list[s.Provider]:
+def providers() -> list[Provider]:
     return [
-        s.Provider(
+        Provider(
             id="prv_openai", name="openai", kind="openai", base_url="https://api.openai.com/v1", state="ok", circuit="closed",
             failures="1/20", error_share=0.003, latency_p50_ms=600, latency_p95_ms=2020, ttft_p95_ms=810, requests_per_s=44.0,
             last_error="429", last_error_at=ago(minutes=3), series=wave(30, 40, 8), credential="env:OPENAI_API_KEY",
             credential_state="valid", models=14, error_series=wave(30, 0.2, 0.2),
         ),
-        s.Provider(
+        Provider(
             id="prv_google", name="google", kind="google", base_url="https://generativelanguage.googleapis.com", state="slow",
             circuit="closed", failures="2/20", error_share=0.004, latency_p50_ms=3100, latency_p95_ms=6900, ttft_p95_ms=4410,
             requests_per_s=12.7, last_error="timeout", last_error_at=ago(seconds=9), series=wave(30, 12, 6, 2),
             credential="env:GOOGLE_API_KEY", credential_state="valid", models=9,
             effect=["p95 of the last 5 minutes is over 5 s"], error_series=wave(30, 0.1, 0.1),
         ),
-        s.Provider(
+        Provider(
             id="prv_groq", name="groq", kind="openai", base_url="https://api.groq.com/openai/v1", state="open", circuit="open",
             open_for_s=24, failures="5/5", error_share=0.48, requests_per_s=0.0, last_error="503", last_error_at=ago(seconds=24),
             series=[0.0] * 20 + [1, 2, 5, 8, 8, 8, 1, 0, 0, 0], credential="stored", credential_state="valid", models=3,
             effect=["llama-3.3-70b goes to openai", "qwen3-32b has no other target: 503"], next_probe_s=6,
             error_series=[0.0] * 20 + [1, 2, 5, 8, 8, 8, 8, 8, 8, 8],
         ),
-        s.Provider(
+        Provider(
             id="prv_anthropic", name="anthropic", kind="anthropic", base_url="https://api.anthropic.com", state="half_open",
             circuit="half_open", failures="1/3", error_share=0.021, latency_p50_ms=1000, latency_p95_ms=3100, ttft_p95_ms=1020,
             requests_per_s=0.4, last_error="overloaded", last_error_at=ago(minutes=4), series=wave(30, 0.4, 0.3),
             credential="env:ANTHROPIC_API_KEY", credential_state="valid", models=7,
         ),
-        s.Provider(
+        Provider(
             id="prv_sandbox", name="sandbox", kind="openai", base_url="http://127.0.0.1:4001/v1", state="disabled", enabled=False,
             circuit="closed", models=3,
         ),
     ]  # fmt: skip
 
 
-def budget(
-    name: str, scope: str, amount: int, spent: int, window: str = "1mo", forecast: str | None = None
-) -> s.Budget:
-    return s.Budget(
+def budget(name: str, scope: str, amount: int, spent: int, window: str = "1mo", forecast: str | None = None) -> Budget:
+    return Budget(
         id=f"bud_{name}", scope=scope, subject=f"{'prj' if scope == 'project' else scope}_{name}", subject_name=name,
         amount_usd=str(amount), amount_nusd=amount * GIGA, window=window, spent_nusd=spent * GIGA // 100, held_nusd=120_000_000,
         resets_at="2026-12-01T00:00:00Z" if window == "1mo" else "2026-11-25T00:00:00Z", forecast_at=forecast,
     )  # fmt: skip
 
 
-def projects() -> list[s.Project]:
+def projects() -> list[Project]:
     rows = [
         ("acme", 7, 5, 61.0, 0.002, 98_20, 435_98, 500, "smart", ["gpt-6*", "gemini-4-argon"], ago(hours=2), 0.1),
         ("research", 4, 4, 38.4, 0.001, 71_44, 205_10, 500, "fast", None, ago(days=1), 2),
@@ -231,7 +236,7 @@ def projects() -> list[s.Project]:
         ("legacy-import", 2, 0, 0.0, None, 0, 0, 50, "fast", None, ago(days=90), 0),
     ]
     return [
-        s.Project(
+        Project(
             id=f"prj_{name}", slug=name, name=name, created_at="2026-03-02T09:00:00Z", created_by="lena", updated_at=updated,
             keys_total=total, keys_usable=usable, requests_per_s=rps, error_share=errors, today_nusd=today * GIGA // 100,
             month_nusd=month * GIGA // 100, budget=budget(name, "project", amount, month) if amount else None, default_tier=tier,
@@ -243,7 +248,7 @@ def projects() -> list[s.Project]:
     ]  # fmt: skip
 
 
-def keys(project: str) -> list[s.Key]:
+def keys(project: str) -> list[Key]:
     rows = [
         ("web-prod", "7f3a9k2m", "active", "2026-03-02", None, 0.1, 1_900_000, 300_32, 0, None),
         (
@@ -265,7 +270,7 @@ def keys(project: str) -> list[s.Key]:
         ("rotated-ci", "77aa1b2c", "grace", "2026-05-02", None, 39_600, 3_411, 80, 0, ["gpt-6.1-sol", "gpt-6-luna"]),
     ]
     return [
-        s.Key(
+        Key(
             id=f"key_{name}", name=name, public_id=public, project_id=f"prj_{project}", project=project, status=status,
             created_at=f"{made}T09:12:00Z", created_by="omar", expires_at=expires, last_used_at=None if idle is None else ago(seconds=idle),
             grace_until=ahead(hours=22) if status == "grace" else None, allowed_models=models, requests_24h=requests,
@@ -277,20 +282,20 @@ def keys(project: str) -> list[s.Key]:
     ]  # fmt: skip
 
 
-def overview(window: str) -> s.Overview:
+def overview(window: str) -> Overview:
     tops = [
-        s.TopRow(
+        TopRow(
             id=one.id, name=one.name, requests_per_s=one.requests_per_s, error_share=one.error_share or 0.0,
             ttft_p95_ms=900 + 200 * index, tokens_per_min=912_000 / (index + 1), today_nusd=one.today_nusd,
             budget_share=None if one.budget is None else one.budget.spent_nusd / one.budget.amount_nusd, series=wave(16, 5, 3, index),
         )
         for index, one in enumerate(projects())
     ]  # fmt: skip
-    return s.Overview(
+    return Overview(
         window=window,
         generated_at=iso(NOW),
         price_table_at="2026-11-02T00:00:00Z",
-        rates=s.Rates(
+        rates=Rates(
             requests_per_s=128.4, requests_per_s_before=114.6, requests=7704, errors=33, errors_4xx=25, errors_5xx=8, top_error="429",
             latency_p50_ms=612, latency_p95_ms=2840, ttft_p50_ms=287, ttft_p95_ms=1120, overhead_p95_ms=1.9, stream_share=0.81,
             prompt_tokens_per_min=1_840_000, completion_tokens_per_min=312_000, cached_share=0.38, failover_share=0.009,
@@ -298,34 +303,34 @@ def overview(window: str) -> s.Overview:
             latency_series=wave(60, 700, 200, 1), ttft_series=wave(60, 300, 80, 2), tokens_series=wave(60, 2_000_000, 500_000, 3),
             failover_series=wave(60, 0.9, 0.4, 4),
         ),
-        spend=s.Spend(
+        spend=Spend(
             today_nusd=214_80 * GIGA // 100, yesterday_nusd=371_02 * GIGA // 100, forecast_nusd=402 * GIGA,
             series=[float(index) for index in range(26)], unpriced_calls=14,
         ),
-        in_flight=s.InFlight(calls=212, streams=187, oldest_s=41.2, workers=2, series=wave(40, 200, 20)),
+        in_flight=InFlight(calls=212, streams=187, oldest_s=41.2, workers=2, series=wave(40, 200, 20)),
         providers=list(providers()),
         models=[
-            s.TargetHealth(id="gpt-6.1-sol", name="gpt-6.1-sol", state="ok", error_share=0.002, latency_p95_ms=2100, ttft_p95_ms=800,
+            TargetHealth(id="gpt-6.1-sol", name="gpt-6.1-sol", state="ok", error_share=0.002, latency_p95_ms=2100, ttft_p95_ms=800,
                            requests_per_s=40.2, series=wave(30, 40, 8)),
-            s.TargetHealth(id="gemini-4-argon", name="gemini-4-argon", state="slow", error_share=0.004, latency_p95_ms=6900,
+            TargetHealth(id="gemini-4-argon", name="gemini-4-argon", state="slow", error_share=0.004, latency_p95_ms=6900,
                            ttft_p95_ms=4400, requests_per_s=12.7, series=wave(30, 12, 6)),
         ],
         top_projects=tops[:4],
-        top_keys=[s.TopRow(id="key_web-prod", name="web-prod", requests_per_s=41.0, today_nusd=70 * GIGA, series=wave(16, 5, 3))],
-        top_models=[s.TopRow(id="gpt-6.1-sol", name="gpt-6.1-sol", requests_per_s=40.2, today_nusd=120 * GIGA, series=wave(16, 5, 3))],
+        top_keys=[TopRow(id="key_web-prod", name="web-prod", requests_per_s=41.0, today_nusd=70 * GIGA, series=wave(16, 5, 3))],
+        top_models=[TopRow(id="gpt-6.1-sol", name="gpt-6.1-sol", requests_per_s=40.2, today_nusd=120 * GIGA, series=wave(16, 5, 3))],
         attention=[
-            s.Attention(severity="error", title="groq circuit open, 48 % errors", detail="3 models fail over to openai",
+            Attention(severity="error", title="groq circuit open, 48 % errors", detail="3 models fail over to openai",
                         since=ago(seconds=24), screen="providers", object="groq"),
-            s.Attention(title="budget acme 87 % of $500 a month", detail="used up Thu 14:10", screen="limits", object="bud_acme"),
-            s.Attention(title="key ci-deploy expires in 2 days", screen="keys", object="acme"),
-            s.Attention(title="14 calls of an unpriced model", detail="google/gemini-3-flash-preview", screen="logs",
+            Attention(title="budget acme 87 % of $500 a month", detail="used up Thu 14:10", screen="limits", object="bud_acme"),
+            Attention(title="key ci-deploy expires in 2 days", screen="keys", object="acme"),
+            Attention(title="14 calls of an unpriced model", detail="google/gemini-3-flash-preview", screen="logs",
                         filter="model:gemini-3-flash-preview"),
         ],
         latest_errors=[row for row in (call(number, NOW - timedelta(seconds=number)) for number in (5, 2, 9, 15)) if row.status >= 400],
     )  # fmt: skip
 
 
-def moved(told: s.Overview, beat: int) -> s.Overview:
+def moved(told: Overview, beat: int) -> Overview:
     """The same some seconds later, as of a busy gateway: most figures differ a little from second to second."""
     rates, sway = told.rates, 1 + 0.1 * math.sin(beat)
     for name in ("requests_per_s", "latency_p50_ms", "latency_p95_ms", "ttft_p50_ms", "ttft_p95_ms", "overhead_p95_ms",
@@ -348,8 +353,8 @@ def moved(told: s.Overview, beat: int) -> s.Overview:
     return told
 
 
-def limits() -> s.LimitsOverview:
-    return s.LimitsOverview(
+def limits() -> LimitsOverview:
+    return LimitsOverview(
         budgets=[
             budget("acme", "project", 500, 435_98, forecast="2026-11-26T14:10:00Z"),
             budget("ci-deploy", "key", 100, 88_40, forecast="2026-11-25T09:00:00Z"),
@@ -360,18 +365,18 @@ def limits() -> s.LimitsOverview:
             budget("sandbox", "project", 50, 4_40, window="1d"),
         ],
         rates=[
-            s.LimitRow(scope="project", subject="prj_acme", name="acme", rpm=s.Gauge(used=412, limit=600),
-                       tpm=s.Gauge(used=88_000, limit=200_000), concurrency=s.Gauge(used=14, limit=20), refused_24h=31),
-            s.LimitRow(scope="key", subject="key_web-prod", name="web-prod", rpm=s.Gauge(used=301), tpm=s.Gauge(used=61_000),
-                       concurrency=s.Gauge(used=9)),
-            s.LimitRow(scope="key", subject="key_ci-deploy", name="ci-deploy", rpm=s.Gauge(used=111, limit=120),
-                       tpm=s.Gauge(used=27_000, limit=40_000), concurrency=s.Gauge(used=5), refused_24h=31),
+            LimitRow(scope="project", subject="prj_acme", name="acme", rpm=Gauge(used=412, limit=600),
+                       tpm=Gauge(used=88_000, limit=200_000), concurrency=Gauge(used=14, limit=20), refused_24h=31),
+            LimitRow(scope="key", subject="key_web-prod", name="web-prod", rpm=Gauge(used=301), tpm=Gauge(used=61_000),
+                       concurrency=Gauge(used=9)),
+            LimitRow(scope="key", subject="key_ci-deploy", name="ci-deploy", rpm=Gauge(used=111, limit=120),
+                       tpm=Gauge(used=27_000, limit=40_000), concurrency=Gauge(used=5), refused_24h=31),
         ],
         latest_refusals=[call(2, NOW - timedelta(seconds=33)), call(12, NOW - timedelta(seconds=110))],
     )  # fmt: skip
 
 
-def audit() -> list[s.AuditEntry]:
+def audit() -> list[AuditEntry]:
     rows = [
         (
             2,
@@ -409,7 +414,7 @@ def audit() -> list[s.AuditEntry]:
         (830, "system", "circuit.open", "provider", "groq", "", None, {"failures": 5}),
     ]
     return [
-        s.AuditEntry(
+        AuditEntry(
             id=f"aud_{1000 - index}", at=ago(minutes=minutes), actor=actor, action=action, object_type=kind, object_id=f"{kind[:3]}_{name}",
             object_name=name, project="acme" if kind == "key" else "", origin=origin, result="refused" if actor == "dave" else "ok",
             reason="leaked in build log" if action == "key.rotate" else "", request_id=f"adm_{7700 + index}", before=before, after=after,
@@ -419,7 +424,7 @@ def audit() -> list[s.AuditEntry]:
     ]  # fmt: skip
 
 
-def models() -> list[s.Model]:
+def models() -> list[Model]:
     rows = [
         ("gpt-6.1-sol", "openai", "chat", 400_000, 128_000, 2_500, 10_000, 250, 92_010),
         ("gpt-6-luna", "openai", "chat", 400_000, 128_000, 250, 2_000, 25, 212_140),
@@ -429,7 +434,7 @@ def models() -> list[s.Model]:
         ("gemini-3-flash-preview", "google", "chat", 1_048_576, 65_536, None, None, None, 14),
     ]
     return [
-        s.Model(
+        Model(
             id=name, provider=provider, mode=mode, max_input_tokens=most_in, max_output_tokens=most_out,
             input_nusd=None if price_in is None else price_in * 1_000_000, output_nusd=None if price_out is None else price_out * 1_000_000,
             cached_nusd=None if cached is None else cached * 1_000_000, requests_24h=requests, ttft_p95_ms=800.0,
@@ -439,19 +444,19 @@ def models() -> list[s.Model]:
 
 
 TIERS = [
-    s.Tier(
+    Tier(
         name="fast",
         targets=[
-            s.TierTarget(provider="openai", model="gpt-6-luna"),
-            s.TierTarget(provider="google", model="gemini-3.5-flash-lite"),
+            TierTarget(provider="openai", model="gpt-6-luna"),
+            TierTarget(provider="google", model="gemini-3.5-flash-lite"),
         ],
     ),
-    s.Tier(
+    Tier(
         name="smart",
         targets=[
-            s.TierTarget(provider="openai", model="gpt-6.1-sol"),
-            s.TierTarget(provider="google", model="gemini-4-argon"),
+            TierTarget(provider="openai", model="gpt-6.1-sol"),
+            TierTarget(provider="google", model="gemini-4-argon"),
         ],
     ),
-    s.Tier(name="embedding", targets=[s.TierTarget(provider="google", model="gemini-embedding-001")]),
+    Tier(name="embedding", targets=[TierTarget(provider="google", model="gemini-embedding-001")]),
 ]

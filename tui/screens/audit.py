@@ -7,7 +7,7 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.timer import Timer
 
-from gateway.admin.schema import AuditEntry, Chain
+from gateway.admin.schema.audit import AuditEntry, Chain
 from tui import figures
 from tui.calls import Client
 from tui.location import Location

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import to_builtins
 
-from gateway.admin.schema import Attempt, Body, LogDetail, RouteCandidate
+from gateway.admin.schema.logs import Attempt, Body, LogDetail, RouteCandidate
 from tui import figures
 from tui.widgets.line import Line, fit, wrapped
 from tui.widgets.marks import ruler, span_bar

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.admin.schema import LogDetail
+from gateway.admin.schema.logs import LogDetail
 from tui import figures
 from tui.screens import call_lines
 from tui.tail import GAP, Seen

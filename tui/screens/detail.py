@@ -10,7 +10,7 @@ import tempfile
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import LogDetail
+from gateway.admin.schema.logs import LogDetail
 from tui import figures
 from tui.location import Location
 from tui.screens import call_lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.admin.schema import Key
+from gateway.admin.schema.keys import Key
 from tui import figures
 from tui.widgets.columned import Column
 from tui.widgets.line import Line, Span

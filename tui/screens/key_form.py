@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from gateway.admin.schema import Key, NewKey
+from gateway.admin.schema.keys import Key, NewKey
 from tui import clock
 from tui.calls import Client
 from tui.widgets.form import Field

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.admin.schema import Key
+from gateway.admin.schema.keys import Key
 from tui import figures
 from tui.screens.call_lines import pairs
 from tui.widgets.line import Line

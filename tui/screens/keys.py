@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Key, NewKey, Project
+from gateway.admin.schema.keys import Key, NewKey
+from gateway.admin.schema.projects import Project
 from tui import figures
 from tui.bulk import Outcome, each
 from tui.calls import Client

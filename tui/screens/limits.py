@@ -9,8 +9,9 @@ import msgspec
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Budget, Changed, Gauge, LimitRow, LimitsOverview
-from gateway.admin.schema import Limits as LimitsBody
+from gateway.admin.schema.limits import Budget, Gauge, LimitRow, LimitsOverview
+from gateway.admin.schema.limits import Limits as LimitsBody
+from gateway.admin.schema.record import Changed
 from tui import clock, figures
 from tui.location import Location
 from tui.screens.key_form import money_or_none, whole_or_none

@@ -8,7 +8,7 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.timer import Timer
 
-from gateway.admin.schema import LogCount, LogPage, LogRow
+from gateway.admin.schema.logs import LogCount, LogPage, LogRow
 from tui import figures
 from tui.calls import Client
 from tui.location import Location

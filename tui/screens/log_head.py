@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.admin.schema import LogCount
+from gateway.admin.schema.logs import LogCount
 from tui import clock, figures
 from tui.tail import Seen, Tail
 from tui.widgets.line import Line, ends

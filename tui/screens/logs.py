@@ -7,7 +7,7 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.timer import Timer
 
-from gateway.admin.schema import LogDetail
+from gateway.admin.schema.logs import LogDetail
 from tui.location import Location
 from tui.screens import log_head
 from tui.screens.call_pane import CallPane

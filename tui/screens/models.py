@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from gateway.admin.schema import Model, Tier
+from gateway.admin.schema.models import Model, Tier
 from tui import figures
 from tui.calls import Client
 from tui.location import Location

@@ -9,8 +9,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Attention, LogRow, TargetHealth, TopRow
-from gateway.admin.schema import Overview as OverviewData
+from gateway.admin.schema.logs import LogRow
+from gateway.admin.schema.overview import Attention, TopRow
+from gateway.admin.schema.overview import Overview as OverviewData
+from gateway.admin.schema.providers import TargetHealth
 from tui import figures
 from tui.location import Location
 from tui.screens.view import View, as_json

@@ -11,7 +11,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import TextArea
 
-from gateway.admin.schema import LogDetail, Model, NewKey, Project, Tier
+from gateway.admin.schema.keys import NewKey
+from gateway.admin.schema.logs import LogDetail
+from gateway.admin.schema.models import Model, Tier
+from gateway.admin.schema.projects import Project
 from tui import clock, figures
 from tui.calls import Client
 from tui.location import Location

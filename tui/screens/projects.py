@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Changed, Project
+from gateway.admin.schema.projects import Project
+from gateway.admin.schema.record import Changed
 from tui import figures
 from tui.bulk import Outcome, each
 from tui.location import Location

@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from gateway.admin.schema import Changed, Provider, ProviderTest, Step
+from gateway.admin.schema.providers import Provider, ProviderTest, Step
+from gateway.admin.schema.record import Changed
 from tui import figures
 from tui.location import Location
 from tui.screens.call_lines import pairs

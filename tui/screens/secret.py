@@ -16,7 +16,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from gateway.admin.schema import LogRow, NewKey
+from gateway.admin.schema.keys import NewKey
+from gateway.admin.schema.logs import LogRow
 from tui import clock, figures
 from tui.messages import Arrived, Failed
 from tui.widgets.dialogs import Dialog, DialogPanel

@@ -13,8 +13,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from gateway.admin.schema import Changed, Model, Preview, SettingsVersion, Tier
-from gateway.admin.schema import Settings as ProjectSettings
+from gateway.admin.schema.models import Model, Tier
+from gateway.admin.schema.record import Changed
+from gateway.admin.schema.settings import Preview, SettingsVersion
+from gateway.admin.schema.settings import Settings as ProjectSettings
 from tui import figures
 from tui.calls import Client
 from tui.location import Location

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.admin.schema import Model, Settings, Tier
+from gateway.admin.schema.models import Model, Tier
+from gateway.admin.schema.settings import Settings
 from tui import figures
 from tui.widgets.editor import EditorPanel, Item
 

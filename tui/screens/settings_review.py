@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin.schema import Preview, Settings, SettingsVersion
+from gateway.admin.schema.settings import Preview, Settings, SettingsVersion
 from tui import figures
 from tui.widgets.line import Line, fit, wrapped
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual import events
 from textual.app import ComposeResult
 
-from gateway.admin.schema import Usage as UsageData
-from gateway.admin.schema import UsageRow
+from gateway.admin.schema.usage import Usage as UsageData
+from gateway.admin.schema.usage import UsageRow
 from tui import figures
 from tui.location import Location
 from tui.screens.view import View, as_json

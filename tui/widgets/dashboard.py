@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.style import Style
 
-from gateway.admin.schema import Overview
+from gateway.admin.schema.overview import Overview
 from tui import figures
 from tui.widgets.line import Line, ends, fit, fit_line
 from tui.widgets.marks import sparkline
