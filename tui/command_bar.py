@@ -10,40 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tui import filter_words
 from tui.keys import SCREENS, configuration_folder
 from tui.location import WINDOWS, Location
 from tui.themes import NAMES
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
-
-FIELDS = (
-    *(
-        "status:4xx",
-        "status:5xx",
-        "status:429",
-        "model:",
-        "project:",
-        "key:",
-        "provider:",
-        "err:",
-        "id:",
-        "ttft:>2s",
-        "total:>8s",
-    ),
-    *(
-        "cost:>0.05",
-        "tokens:>10k",
-        "attempts:>1",
-        "stream:yes",
-        "user:",
-        "tag:",
-        "since:15m",
-        "since:1h",
-        "since:24h",
-        "until:",
-    ),
-)
 
 
 class SavedView(msgspec.Struct):
@@ -73,7 +46,7 @@ def completions(app: OptyxApp, text: str, kind: str) -> list[str]:
     if kind == "/" or (words and words[0] in ("logs",) and len(words) > 1):
         view = app.view
         live = view.filter_words() if view is not None and hasattr(view, "filter_words") else []
-        return [*FIELDS, *live]
+        return [*filter_words.TYPED, *live]
     if len(words) <= 1:
         return sorted(COMMANDS)
     if words[0] == "theme":

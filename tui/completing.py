@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tui.ending import discard
+from tui.filter_words import NAMES, TYPED
 from tui.flags import FORMATS, SWITCHES, WITH_VALUE, parsed
 
 FRESH_S = 60.0
@@ -32,10 +33,6 @@ OF_FLAG: dict[str, str] = {
     "-p": "projects", "--project": "projects", "-c": "contexts", "--context": "contexts", "--key": "keys", "--provider": "providers",
     "--model": "models", "-m": "models", "--tier": "tiers",
 }  # fmt: skip
-FIELDS = (
-    "status:", "provider:", "model:", "project:", "key:", "err:", "id:", "ttft:>", "total:>", "cost:>", "tokens:>", "attempts:>", "stream:yes",
-    "user:", "tag:", "end:", "tier:", "endpoint:", "since:15m", "until:",
-)  # fmt: skip
 
 
 def folder() -> Path:
@@ -71,15 +68,26 @@ def fitting(before: list[str], begun: str, places: Any) -> list[str]:
     )
     if begun.startswith("-"):
         own = [flag for one in (commands.get(command or "", {}).get("options", [])) for flag in one["flags"]]
-        return [*own, *SWITCHES, *WITH_VALUE]
+        negated = _of_filter(begun, before) if noun == "logs" and len(begun) > 1 else []
+        return [*own, *SWITCHES, *WITH_VALUE, *negated]
     if command is None or (verbs and len(nouns) == 1):
         third = [
             name.split()[2] for name in commands if name.split()[:2] == [noun, *nouns[1:2]] and name.count(" ") == 2
         ]
         return third if len(nouns) == 2 else verbs
     if noun == "logs":
-        return list(FIELDS)
+        return _of_filter(begun, before)
     return names(NOUNS[noun], before) if noun in NOUNS else []
+
+
+def _of_filter(begun: str, before: list[str]) -> list[str]:
+    """Fields, and behind a colon the values that are usual or live."""
+    sign = "-" if begun.startswith("-") else ""
+    field, colon, _ = begun.removeprefix("-").partition(":")
+    if not colon:
+        return [f"{sign}{name}:" for name in NAMES]
+    live = names(field + "s", before) if field + "s" in NOUNS else []
+    return [sign + word for word in (*TYPED, *(f"{field}:{name}" for name in live)) if not word.endswith(":")]
 
 
 def _tree(places: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tui.faults import usage
+from tui.filter_words import NEGATED
 
 NOT_FOR = frozenset({"demo", "up", "serve", "migrate", "seed"})
 FORMATS = ("table", "wide", "json", "ndjson", "yaml", "csv", "name")
@@ -38,7 +39,7 @@ FIELD_LIST = re.compile(r"[a-z_][\w.]*(,[a-z_][\w.]*)*", re.ASCII)
 
 HELP = """Flags of every command:
   -c, --context NAME     which gateway (OPTYX_CONTEXT)
-  -p, --project NAME     which project (OPTYX_PROJECT)
+  -p, --project NAME     which project (OPTYX_PROJECT); the log takes several
   -o, --output FORMAT    table, wide, json, ndjson, yaml, csv, name, template=… (OPTYX_OUTPUT)
       --json [FIELDS]    the same as -o json, of these fields only
       --fields A,B.C     only these fields      --sort-by FIELD   --reverse
@@ -87,6 +88,8 @@ class Flags:
     yes: bool = False
     dry_run: bool = False
     given: set[str] = field(default_factory=set)
+    projects: list[str] = field(default_factory=list)
+    """Every -p of the command line: what reads the log takes several."""
 
 
 def checked_default(name: str, value: str) -> None:
@@ -99,15 +102,20 @@ def parsed(
 ) -> tuple[Flags, list[str]]:
     """The flags, and the words that are left for the command: flag over environment over config.toml. Raises Fault."""
     taken: dict[str, str] = {}
+    projects: list[str] = []
     rest: list[str] = []
+    negated: list[str] = []
     queue = list(words)
     while queue:
         word = queue.pop(0)
         if word == "--":
-            rest += [word, *queue]
+            rest += [word, *negated, *queue]
+            negated = []
             break
         name, equals, value = word.partition("=")
-        if word in SWITCHES:
+        if NEGATED.match(word):
+            negated.append(word)
+        elif word in SWITCHES:
             taken[SWITCHES[word]] = "1"
         elif name in ("-w", "--watch"):
             taken["watch"] = value if equals else queue.pop(0) if queue and DURATION.fullmatch(queue[0]) else "2s"
@@ -127,7 +135,11 @@ def parsed(
             taken[WITH_VALUE[word[:2]]] = word[2:]
         else:
             rest.append(word)
-    return _flags(taken, env, defaults or {}), rest
+        if taken.get("project", "") not in ("", *projects[-1:]):
+            projects.append(taken["project"])
+    flags = _flags(taken, env, defaults or {})
+    flags.projects = projects
+    return flags, [*rest, "--", *negated] if negated else rest
 
 
 def _flags(taken: dict[str, str], env: Mapping[str, str], defaults: Mapping[str, object]) -> Flags:

@@ -172,16 +172,19 @@ class Following:
 
     def _show(self, data: bytes, row: dict[str, Any] | None) -> None:
         out = sys.stdout
+        self._shown += 1
         if self._form.is_json:
             if self._run.flags.fields:
                 assert row is not None
+                row["seq"] = self._shown
                 data = msgspec.json.encode({path: pick(row, path) for path in self._run.flags.fields.split(",")})
+            else:
+                data = b'{"seq":%d,%b' % (self._shown, data[1:])
             out.buffer.write(data + b"\n") if hasattr(out, "buffer") else out.write(data.decode() + "\n")
         else:
             row = row if row is not None else msgspec.json.decode(data)
             self._run.out.write(visible_lines((calls_shown.long if self._form.is_long else calls_shown.short)(row)))
         out.flush()
-        self._shown += 1
         if self._most and self._shown >= self._most:
             self._is_over = True
 

@@ -77,7 +77,15 @@ class Invocation:
 
     @property
     def project(self) -> str:
+        """Raises Fault when several were named."""
+        if len(self.flags.projects) > 1:
+            raise usage("this takes one project", "one -p; only what reads the log takes several")
         return self.flags.project or self.place.project
+
+    @property
+    def projects(self) -> list[str]:
+        """For what takes several."""
+        return self.flags.projects or ([self.project] if self.project else [])
 
     def needed_project(self) -> str:
         """Raises Fault when no project is named and there isn't exactly one."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
+
+from tui.invocation import current
 
 Words = Annotated[
     list[str] | None, typer.Argument(metavar="[FILTER]…", help="status:5xx model:claude-* ttft:>2s words …")
@@ -23,6 +27,52 @@ Since = Annotated[str, typer.Option("--since", help="15m, 2h, 7d, or a time.")]
 Until = Annotated[str, typer.Option("--until", help="15m, 2h, 7d ago, or a time.")]
 
 
+def filtered(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the filter's words and flags, but those named here: its function gets all of them as one `text`."""
+
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        given = [one for one in _parameters(_declared) if one.name not in without]
+        own = [one for one in _parameters(command) if one.name != "text"]
+
+        def run(**values: Any) -> None:
+            chosen = {one.name: values.pop(one.name) for one in given}
+            command(text=_text(**chosen), **values)
+
+        run.__doc__ = command.__doc__
+        run.__annotations__ = {one.name: one.annotation for one in (*given, *own)}
+        run.__signature__ = inspect.Signature([*given, *own])  # type: ignore[attr-defined]  # what Typer reads
+        return run
+
+    return wrap
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    found = inspect.signature(function, eval_str=True).parameters.values()
+    return [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in found]
+
+
+def _declared(
+    words: Words = None,
+    filter: Filter = "",
+    key: Key = "",
+    model: Model = "",
+    provider: Provider = "",
+    tier: Tier = "",
+    status: Status = "",
+    errors: Errors = False,
+    min_ttft: MinFirst = "",
+    min_total: MinTotal = "",
+    min_cost: MinCost = "",
+    since: Since = "",
+    until: Until = "",
+) -> None:
+    """What `filtered` gives a command."""
+
+
+def _text(words: list[str] | None, filter: str, status: str, errors: bool, **fields: str) -> str:
+    return text_of(words, filter, projects=current().projects, status=status or ("4xx,5xx" * errors), **fields)
+
+
 def quoted(value: str) -> str:
     """A value of the grammar; in quotation marks where it holds what would end it."""
     if not value or any(sign in value for sign in ' "\\'):
@@ -31,9 +81,12 @@ def quoted(value: str) -> str:
     return value
 
 
-def text_of(words: list[str] | None, filter: str, **fields: str) -> str:
-    """Words, --filter and flags together: all of them must hold. `min_x` means at least; an empty value is no condition."""
+def text_of(words: list[str] | None, filter: str, *, projects: Sequence[str] = (), **fields: str) -> str:
+    """Words, --filter and flags together: all of them must hold. `min_x` means at least; an empty value is no condition; of several
+    projects any will do."""
     parts = [*(words or []), filter]
+    if projects:
+        parts.append("project:" + ",".join(quoted(one) for one in projects))
     for name, value in fields.items():
         if not value:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -19,6 +20,7 @@ from gateway.store.log_search import Place
 
 PLAIN = ("project", "key", "status", "provider", "model", "tier", "since", "until")
 STEPS = 60
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 COUNT_BUDGET_S = 0.2
 COUNT_SPAN = timedelta(hours=24)
 """What a count without `since` looks at."""
@@ -45,7 +47,8 @@ class DetailQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LogsQuery(Wanted, kw_only=True, forbid_unknown_fields=True):
-    """`after` and `before` are ids of the tail's events: the rows between them, in the tail's order."""
+    """`cursor`: the `next` of a page, or the id of a call: the list goes on behind it. `after` and `before` are ids of the tail's events:
+    the rows between them, in the tail's order."""
 
     limit: Limit = 100
     cursor: str | None = None
@@ -65,9 +68,8 @@ async def index(ask: Ask[Nothing, LogsQuery]) -> LogPage:
     wanted = read_filter(query, ask.desk.clock())
     if query.after is not None or query.before is not None:
         return await _between(ask, wanted)
-    found = await log_search.search(
-        ask.db, wanted, limit=query.limit, place=_place(query.cursor), ascending=query.order == "asc"
-    )
+    place = await _place(ask, query.cursor)
+    found = await log_search.search(ask.db, wanted, limit=query.limit, place=place, ascending=query.order == "asc")
     return LogPage(
         data=found.rows,
         next=encode_cursor(log_rows.iso(found.next.at), found.next.call_id.hex) if found.next else None,
@@ -75,14 +77,18 @@ async def index(ask: Ask[Nothing, LogsQuery]) -> LogPage:
     )
 
 
-def _place(cursor: str | None) -> Place | None:
-    place = decode_cursor(cursor, tuple[datetime, str])
-    if place is None:
+async def _place(ask: Ask[Nothing, LogsQuery], cursor: str | None) -> Place | None:
+    """Raises BadRequest for what is neither a page's `next` nor the id of a call."""
+    if not cursor:
         return None
     try:
-        return Place(place[0], UUID(hex=place[1]))
-    except ValueError:
-        raise BadRequest("cursor: this is no cursor of this list.", param="cursor") from None
+        at, call_id = decode_cursor(cursor, tuple[datetime, str])
+        return Place(at, UUID(hex=call_id))
+    except (BadRequest, ValueError):
+        call = await log_search.find(ask.db, cursor) if _ID.fullmatch(cursor) else None
+    if call is None:
+        raise BadRequest(f"cursor: {cursor[:128]!r} is no `next` of this list and no call's id.", param="cursor")
+    return Place(call["created_at"], call["call_id"])
 
 
 async def _between(ask: Ask[Nothing, LogsQuery], wanted: log_filter.Filter) -> LogPage:

@@ -71,6 +71,10 @@ async def test_pages_give_every_row_once_in_either_order(gateway):
         assert {row["request_id"] for row in found} == ids
         times = [row["created_at"] for row in found]
         assert times == sorted(times, reverse=order == "desc")
+        half = (await gateway.admin("GET", f"/logs?limit=200&order={order}&cursor={found[99]['request_id']}")).json
+        assert [row["call_id"] for row in half["data"]] == [row["call_id"] for row in found[100:]]
+    for cursor in ("req_nobody", "x'y", "abc"):
+        assert (await gateway.admin("GET", f"/logs?cursor={cursor}")).status == 400
 
 
 async def test_what_is_asked_wrongly_is_told(gateway):

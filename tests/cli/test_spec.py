@@ -129,7 +129,9 @@ def test_completion_knows_commands_flags_and_live_names(fake):
     assert complete("keys", "get", "-p", "ac") == ["acme"]
     assert complete("keys", "disable", "-p", "acme", "ci-") == ["ci-deploy"]
     assert complete("providers", "circuit", "cl") == ["close"]
-    assert "status:" in complete("logs", "list", "st")
+    assert complete("logs", "list", "st") == ["status:", "stream:"]
+    assert complete("logs", "list", "status:5") == ["status:5xx"]
+    assert complete("logs", "tail", "-provider:op") == ["-provider:openai"]
     asked = len(fake.seen)
     assert complete("keys", "enable", "-p", "acme", "web") == ["web-prod"]
     assert len(fake.seen) == asked, "names are kept for a minute"

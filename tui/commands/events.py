@@ -33,7 +33,7 @@ def tail(
 ) -> None:
     """Follow what happens until Ctrl-C. The filter is the log's, and leaves the other topics alone."""
     run = current()
-    query = {"topics": topics, "filter": f.text_of(words, "", project=run.project)}
+    query = {"topics": topics, "filter": f.text_of(words, "", projects=run.projects)}
     Tail(run, query, seconds(how_long, "--for") if how_long else None, most).run()
 
 

@@ -266,5 +266,5 @@ def hits(since: Annotated[str, typer.Option("--since", help="15m, 2h, 7d, or a t
     from tui.commands.logs import found
 
     run = current()
-    text = log_filter.text_of(["status:429"], "", project=run.project, since=since)
+    text = log_filter.text_of(["status:429"], "", projects=run.projects, since=since)
     run.list(found(run, text), calls_shown.COLUMNS, "request_id", "No call was refused.")

@@ -18,31 +18,19 @@ LATEST = 100
 
 
 @logs.command("list")
+@f.filtered()
 def list_calls(
-    words: f.Words = None,
-    filter: f.Filter = "",
-    key: f.Key = "",
-    model: f.Model = "",
-    provider: f.Provider = "",
-    tier: f.Tier = "",
-    status: f.Status = "",
-    errors: f.Errors = False,
-    min_ttft: f.MinFirst = "",
-    min_total: f.MinTotal = "",
-    min_cost: f.MinCost = "",
-    since: f.Since = "",
-    until: f.Until = "",
+    text: str,
+    after: Annotated[
+        str, typer.Option("--after", metavar="ID", help="Go on behind this call, or where a list was cut off.")
+    ] = "",
     asc: Annotated[bool, typer.Option("--asc", help="Oldest first.")] = False,
 ) -> None:
     """Calls, newest first: the last 100, or as many as --limit says."""
     run = current()
-    text = f.text_of(
-        words, filter, project=run.project, key=key, model=model, provider=provider, tier=tier, status=status or ("4xx,5xx" * errors),
-        min_ttft=min_ttft, min_total=min_total, min_cost=min_cost, since=since, until=until,
-    )  # fmt: skip
     if "limit" not in run.flags.given and "all" not in run.flags.given:
         run.flags.limit = LATEST
-    rows = found(run, text, "asc" if asc else "desc")
+    rows = found(run, text, "asc" if asc else "desc", after)
     run.list(rows, calls_shown.COLUMNS, "request_id", _nothing(text))
 
 
@@ -50,11 +38,11 @@ def _nothing(text: str) -> str:
     return f"No calls match {text}." if text else "No calls yet. Send one: optyx chat -k - 'Hello'"
 
 
-def found(run: Invocation, text: str, order: str = "desc") -> list[dict[str, Any]]:
+def found(run: Invocation, text: str, order: str = "desc", after: str = "") -> list[dict[str, Any]]:
     """Pages of the log up to --limit; says how far back a search looked that ran out of its time."""
     most = run.flags.limit
     rows: list[dict[str, Any]] = []
-    cursor = ""
+    cursor = after
     while True:
         size = 1000 if most < 0 else min(1000, most - len(rows))
         page = run.get("/logs", filter=text, limit=size, cursor=cursor, order=order)
@@ -70,18 +58,9 @@ def found(run: Invocation, text: str, order: str = "desc") -> list[dict[str, Any
 
 
 @logs.command("tail")
+@f.filtered("since", "until")
 def tail(
-    words: f.Words = None,
-    filter: f.Filter = "",
-    key: f.Key = "",
-    model: f.Model = "",
-    provider: f.Provider = "",
-    tier: f.Tier = "",
-    status: f.Status = "",
-    errors: f.Errors = False,
-    min_ttft: f.MinFirst = "",
-    min_total: f.MinTotal = "",
-    min_cost: f.MinCost = "",
+    text: str,
     since: f.Since = "",
     lines: Annotated[int, typer.Option("-n", min=0, help="Begin with the last N that match.")] = 0,
     form: Annotated[str, typer.Option("--format", help="short, long or json.")] = "short",
@@ -107,10 +86,6 @@ def tail(
     from tui.following import Following, Form
 
     run = current()
-    text = f.text_of(
-        words, filter, project=run.project, key=key, model=model, provider=provider, tier=tier, status=status or ("4xx,5xx" * errors),
-        min_ttft=min_ttft, min_total=min_total, min_cost=min_cost,
-    )  # fmt: skip
     if sample not in ("auto", "never"):
         raise usage(f"--sample {sample}: it is auto or never")
     if form not in ("short", "long", "json"):
@@ -160,10 +135,10 @@ COUNT = [
 
 
 @logs.command("count")
-def count(words: f.Words = None, filter: f.Filter = "", since: f.Since = "", until: f.Until = "") -> None:
+@f.filtered()
+def count(text: str) -> None:
     """How many calls match, and how many there are in the same span (the last 24 h without --since)."""
     run = current()
-    text = f.text_of(words, filter, project=run.project, since=since, until=until)
     told = run.get("/logs/count", filter=text)
     if run.out.format == "name":
         run.out.line(str(told["matched"]))
@@ -174,11 +149,9 @@ def count(words: f.Words = None, filter: f.Filter = "", since: f.Since = "", unt
 
 
 @logs.command("export")
+@f.filtered()
 def export(
-    words: f.Words = None,
-    filter: f.Filter = "",
-    since: f.Since = "",
-    until: f.Until = "",
+    text: str,
     form: Annotated[str, typer.Option("--format", help="ndjson or csv.")] = "ndjson",
     out: Annotated[str, typer.Option("--out", help="A new file (0600); stdout when left out.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an export to --out stopped.")] = False,
@@ -189,7 +162,6 @@ def export(
     run = current()
     if form not in ("ndjson", "csv"):
         raise usage(f"--format {form}: it is ndjson or csv")
-    text = f.text_of(words, filter, project=run.project, since=since, until=until)
     written = export_calls(run, text, form, out, resume)
     run.done(f"{written} calls exported." + (f" They are in {out}." if out else ""))
 
