@@ -10,10 +10,10 @@ import msgspec
 
 from gateway.journal import remove_folder, try_lock
 from gateway.mending import repaired
-from gateway.records import Final, Intent, Progress, Record, interrupted
+from gateway.records import Final, Intent, Progress, ReadFinal, Record, interrupted
 
 _decode = msgspec.json.Decoder(Record).decode
-_decode_final = msgspec.json.Decoder(Final).decode
+_decode_final = msgspec.json.Decoder(ReadFinal).decode
 
 
 class DeadJournal:

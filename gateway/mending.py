@@ -113,6 +113,11 @@ def _clean(value: Any) -> Any:
         return [_clean(item) for item in value]
     if isinstance(value, dict):
         return {_clean(name): _clean(item) for name, item in value.items()}
+    if isinstance(value, msgspec.Raw):
+        try:
+            return _clean(msgspec.json.decode(value))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
     if isinstance(value, msgspec.Struct):
         return type(value)(**{name: _clean(item) for name, item in msgspec.structs.asdict(value).items()})
     return value

@@ -122,6 +122,12 @@ class Final(msgspec.Struct, array_like=True, tag="f"):
     """What the detail screen shows beside: why this route, finish_reason, upstream's request id, client address and agent."""
 
 
+class ReadFinal(Final, array_like=True, tag="f"):
+    """A final as the logbook reads it: what goes on as JSON is not opened on the way."""
+
+    details: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]  # it is only read
+
+
 Record = Intent | Progress | Final
 
 

@@ -12,9 +12,10 @@ import msgspec
 
 from gateway.admin.schema.explain import ToldLimit
 from gateway.admin.schema.logs import Attempt, CallRoute, LogRow, RouteCandidate
-from gateway.limits.pools import Stood
 from gateway.records import NOT_TRIED
 
+Stood = tuple[int, tuple[tuple[str, str, str, str, int], int, int]]
+"""`limits.pools.Stood` as it is read back."""
 MAX_TRIED = 3
 ENDED = {
     "refused": "no provider was asked: the call was refused",

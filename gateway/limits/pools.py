@@ -10,8 +10,8 @@ from gateway.catalog import Scope
 
 Kind = Literal["money", "requests", "tokens", "slots"]
 Key = tuple[Kind, str, str, float]
-Stood = tuple[int, tuple[tuple[str, str, str, str, int], int, int]]
-"""How one limit stood, as it goes into a call's record: what the call needs of it, then what limit it is (scope, name, kind, window, size),
+Stood = tuple[int, tuple[msgspec.Raw, int, int]]
+"""How one limit stood, as it goes into a call's record: what the call needs of it, then what limit it is (scope, name, kind, window, size: as JSON),
 what of it this worker had free, and what was free elsewhere when it last heard."""
 Back = tuple[float, int]
 """Part of a rate that was not used after all: how many seconds ago it was taken, and how much."""

@@ -7,6 +7,8 @@ import asyncio
 from collections import deque
 from operator import attrgetter, itemgetter
 
+import msgspec
+
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Back, Drawn, Pool, Stood
 from gateway.limits.refusals import rate_lines
 
@@ -61,7 +63,8 @@ class Share:
         """An operator may change what is limited, and how much."""
         self.pool = pool
         self.model = pool.model
-        self.label = pool.scope, pool.name, pool.kind, pool.window, pool.size
+        self.label = msgspec.Raw(msgspec.json.encode((pool.scope, pool.name, pool.kind, pool.window, pool.size)))
+        """As every call's record has it."""
 
     @property
     def held(self) -> int:

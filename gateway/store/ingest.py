@@ -240,8 +240,13 @@ def to_row(final: Final, worker_id: str, version: str) -> tuple[Any, ...]:
         final.tier, final.requested_model, final.provider, final.model, final.status, final.error_code, final.end_reason, final.stream,
         _encode(final.attempts).decode(), final.prompt_tokens, final.completion_tokens, final.cached_tokens, final.cache_write_tokens,
         final.reasoning_tokens, final.total_tokens, final.usage_source, final.cost_nusd, final.price_id, final.latency_ms, final.ttft_ms,
-        final.overhead_ms, final.user, final.tags, version, worker_id, _encode(final.details).decode() if final.details else None,
+        final.overhead_ms, final.user, final.tags, version, worker_id, _json_text(final.details),
     )  # fmt: skip
+
+
+def _json_text(details: dict[str, object] | msgspec.Raw | None) -> str | None:
+    text = _encode(details).decode() if details else "null"
+    return None if text == "null" else text
 
 
 def instant(epoch_s: float) -> datetime:
