@@ -110,6 +110,8 @@ class Drawing:
                 free = max(0, share.free) if share.excess == 0 else share.excess
                 share.grow(-free)
                 share.excess = 0
+                if free:  # and may be had again, whatever was refused a moment ago
+                    share.refused_until = share.empty_at = 0.0
                 if share.is_rate:
                     if free:
                         share.unused(min(now, share.expires - RATE_SHARE_S), free)

@@ -8,6 +8,7 @@ import asyncio
 import pytest
 
 from gateway.catalog import NO_RULES, Budget, Limit, OrgId, Project, ProjectId, Rules, Settings
+from gateway.errors import LimitReached
 from gateway.limits import granting
 from gateway.limits.limits import Need
 from gateway.limits.pools import Draw, Drawn, Pool, Renewal, Return
@@ -103,3 +104,28 @@ async def test_near_the_limit_nothing_is_drawn_before_it_is_needed(kind):
         await asyncio.sleep(0)
         assert lender.asked == waited
     assert lender.lent == CALL[kind] * 20
+
+
+class Taking(Lender):
+    """Takes back what it is given."""
+
+    async def give_back(self, returns: list[Return]) -> None:
+        given = sum(one.amount for one in returns)
+        self.left += given
+        self.lent -= given
+
+
+async def test_what_a_worker_has_given_back_may_be_had_again_at_once():
+    lender = Taking(CALL["money"])
+    shares = Shares(lender, lender, Metrics(), Settings, lambda: 1_000.0)
+    plan = shares.plan(Project(ProjectId("prj"), "p", "p", OrgId("org"), {}, rules=LIMITS["money"]), NO_RULES, None)
+    assert plan is not None
+    need = Need(plan, None, (), None, CALL["tokens"], CALL["money"], 1_000.0)
+    hold = await shares.draw(need)
+    for _ in range(2):  # the second is refused without a question
+        with pytest.raises(LimitReached):
+            await shares.draw(need)
+    hold.settle(0, 0, None)
+    await shares.return_wanted("money", "bud")
+    assert lender.left == CALL["money"]
+    assert await shares.draw(need) is not None
