@@ -35,7 +35,7 @@ _NOT_PLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer
 
 class Head:
     """A request's head, read. `total` is the size of the head and its body; `serve` is who answers it; `digest` that of the key it brings,
-    once a call has taken it (a sixtieth of what a call costs)."""
+    once a call has taken it: 0.7 µs that the next call does not need."""
 
     __slots__ = ("_after", "_before", "body_at", "digest", "fields", "keep_alive", "path", "serve", "total")
 

@@ -3,8 +3,6 @@ a key's calls. Compiled once per change of the catalog, so that a call only walk
 
 from __future__ import annotations
 
-from operator import itemgetter
-
 from gateway.catalog import Budget, Limit, Project, Rules, Target
 from gateway.ledger import usd
 from gateway.limits import windows
@@ -75,29 +73,14 @@ class Line:
 
 class Plan:
     """What counts the calls of one key: the lines of its org, its project, its own, and of end users where the call names one; in this
-    order. Keeps what it was made from, so that their ids stay theirs.
+    order. Keeps what it was made from, so that their ids stay theirs."""
 
-    Where every call is counted by every line, `shares` are those of all calls with `since` <= time < `until`, and `measures` picks what each
-    of them needs out of (1, tokens, cost): walking the lines took a twentieth of a call's own steps."""
-
-    __slots__ = ("has_budget", "is_plain", "lines", "made_from", "measures", "shares", "since", "until")
+    __slots__ = ("has_budget", "lines", "made_from")
 
     def __init__(self, lines: tuple[Line, ...], project: Project, own: Rules) -> None:
         self.lines = lines
         self.has_budget = any(line.kind == "money" for line in lines)
         self.made_from = project, own
-        self.is_plain = all(line.is_plain for line in lines)
-        self.measures = itemgetter(
-            *(line.measure for line in lines), 0
-        )  # one more than shares: of one index alone it gives no tuple
-        self.shares: tuple[Share, ...] = ()
-        self.since = self.until = 0.0
-
-    def keep(self, shares: tuple[Share, ...]) -> None:
-        """They stay the ones as long as every line's does."""
-        self.shares = shares
-        self.since = max(line.since for line in self.lines)
-        self.until = min(line.until for line in self.lines)
 
 
 def lines_of(rules: Rules) -> tuple[Line, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -136,13 +135,10 @@ class Share:
 
 Parts = list[tuple[Share, int]]
 
-_share_of, _amount_of = itemgetter(0), itemgetter(1)
-_stands = attrgetter("label", "free", "elsewhere")
-
 
 def standing(parts: Parts) -> list[Stood]:
-    """For every call with limits: without a line of Python a limit, which would cost a microsecond for six."""
-    return list(zip(map(_amount_of, parts), map(_stands, map(_share_of, parts)), strict=True))
+    """How they stand now, as a call's record has it."""
+    return [(amount, (share.label, share.free, share.elsewhere)) for share, amount in parts]
 
 
 class CallHold:

@@ -221,12 +221,10 @@ class Shares:
         self._lines.clear()
 
     def _parts(self, need: Need) -> Parts:
-        plan, at = need.plan, need.created_at
-        measures = 1, need.tokens, need.cost_nusd
-        if plan.since <= at < plan.until:
-            return list(zip(plan.shares, plan.measures(measures), strict=False))
         found: Parts = []
-        for line in plan.lines:
+        at = need.created_at
+        measures = 1, need.tokens, need.cost_nusd
+        for line in need.plan.lines:
             if line.is_plain:
                 share = line.share
             elif line.counts(need.user, need.targets, need.tier):
@@ -236,8 +234,6 @@ class Shares:
             if share is None or not line.since <= at < line.until:
                 share = self._share(line, need)
             found.append((share, measures[line.measure]))
-        if plan.is_plain:
-            plan.keep(tuple(share for share, _ in found))
         return found
 
     def _lines_of(self, rules: Rules) -> tuple[Line, ...]:
