@@ -45,6 +45,12 @@ class Places(App[int]):
     link: Link
     pulse: Pulse
 
+    if TYPE_CHECKING:  # what the other half gives
+
+        def redraw_chrome(self) -> None: ...
+
+        def say(self, text: str, kind: str = "information") -> None: ...
+
     def __init__(self, ansi_color: bool | None) -> None:
         super().__init__(ansi_color=ansi_color)
         self.views: dict[str, View] = {}
@@ -53,12 +59,6 @@ class Places(App[int]):
         self.window = "15m"
         self.typed_filter = ""
         """The filter that was typed here: the first `esc` clears it. One that came with the place goes when the place does."""
-
-    def redraw_chrome(self) -> None:
-        raise NotImplementedError
-
-    def say(self, text: str, kind: str = "information") -> None:
-        raise NotImplementedError
 
     @property
     def view(self) -> View | None:
@@ -72,7 +72,7 @@ class Places(App[int]):
 
     def show_place(self) -> None:
         place = self.history.here
-        view = self._view_for(place.screen)
+        view = self.view_for(place.screen)
         for other in self.views.values():
             if other is not view and other.display:
                 other.display = False
@@ -92,7 +92,7 @@ class Places(App[int]):
         self.is_moving = False
         view.visit(place)
 
-    def _view_for(self, name: str) -> View:
+    def view_for(self, name: str) -> View:
         view = self.views.get(name)
         if view is None:
             module, _, cls = VIEWS[name].partition(":")

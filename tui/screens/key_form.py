@@ -57,7 +57,7 @@ def make_key(app: OptyxApp, project: str, answers: dict[str, str]) -> None:
             client.save_limits("key", made.id, limits)
         return made
 
-    app._view_for("keys").change("made", make)
+    app.view_for("keys").change("made", make)
 
 
 def whole_or_none(text: str) -> str:

@@ -6,9 +6,9 @@ none goes: all have their room, also those that are shown nowhere else, the firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tui.widgets.bound import bindings
 from tui.widgets.line import Align, Line, Span
@@ -71,6 +71,11 @@ class Columned(Panel, Generic[T]):
 
     BINDINGS = bindings("columns")
 
+    if TYPE_CHECKING:
+
+        def put_in_order(self) -> None:
+            """Shows the rows by the sorted column: each kind of list holds them its own way."""
+
     def __init__(
         self, columns: Sequence[Column[T]], title: str, aside: str, *, id: str | None = None, classes: str | None = None
     ) -> None:
@@ -85,9 +90,12 @@ class Columned(Panel, Generic[T]):
         self._fitted: list[tuple[Column[T], int]] = []
         self._fitted_for: tuple[object, ...] = ()
 
-    def put_in_order(self) -> None:
-        """Puts the rows into the order of the sorted column."""
-        raise NotImplementedError
+    def in_order(self, rows: Iterable[T]) -> list[T]:
+        """The rows by the sorted column, or as they come where there is none."""
+        value = self.columns[self.sort_column].value if 0 <= self.sort_column < len(self.columns) else None
+        if value is None:
+            return list(rows)
+        return sorted(rows, key=lambda row: sortable(value(row)), reverse=self.sort_reverse)
 
     def shown_columns(self, width: int) -> list[tuple[Column[T], int]]:
         asked = (width, tuple(self.columns), frozenset(self.hidden), self.is_wide, self.past)

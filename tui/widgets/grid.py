@@ -13,7 +13,7 @@ from textual import events
 from textual.message import Message
 
 from tui.widgets.bound import bindings
-from tui.widgets.columned import Column, Columned, cell_text, sortable
+from tui.widgets.columned import Column, Columned, cell_text
 from tui.widgets.line import Line, fit, fit_line
 
 T = TypeVar("T")
@@ -79,11 +79,7 @@ class GridTable(Columned[T]):
         if self.words.strip():
             wanted = self.words.casefold().split()
             rows = [row for row in rows if _has_words(self.text_of(row).casefold(), wanted)]
-        if 0 <= self.sort_column < len(self.columns):
-            value = self.columns[self.sort_column].value
-            if value is not None:
-                rows = sorted(rows, key=lambda row: sortable(value(row)), reverse=self.sort_reverse)
-        self.rows = list(rows)
+        self.rows = self.in_order(rows)
         if held is not None:
             for index, row in enumerate(self.rows):
                 if self.key_of(row) == held:

@@ -14,7 +14,7 @@ from textual import events
 from textual.message import Message
 
 from tui.widgets.bound import bindings
-from tui.widgets.columned import Column, Columned, sortable
+from tui.widgets.columned import Column, Columned
 from tui.widgets.line import Line, fit, fit_line
 from tui.widgets.ring import CAPACITY, Ring
 
@@ -91,12 +91,9 @@ class LogView(Columned[T]):
         if self.sort_column < 0:
             self.follow()
             return
-        value = self.columns[self.sort_column].value
-        assert value is not None  # columns without one are never sorted by
         self.pause()
         live = self.live = self.live or self.ring
-        rows = [live[number] for number in range(live.first, live.added)]
-        rows.sort(key=lambda row: sortable(value(row)), reverse=self.sort_reverse)
+        rows = self.in_order(live[number] for number in range(live.first, live.added))
         self.ring = Ring(live.capacity)
         self.ring.extend(rows)
         self.cursor, self.bottom = 0, min(len(rows), self.list_height)
