@@ -28,6 +28,8 @@ EndReason = Literal[
 ]
 
 
+MAX_ATTEMPTS = 3
+"""Of one call, on all its targets; those of `NOT_TRIED` don't count."""
 NOT_TRIED = frozenset({"resting", "unconfigured", "overloaded", "unsupported", "forced"})
 """Failures of attempts that reached for no provider."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gateway import config, plain
+from gateway import config, plain, records
 from gateway.admin.dispatch import PREFIX
 from gateway.admin.routes import ROUTES
 from gateway.admin.schema.settings import Settings as SettingsTold
@@ -131,7 +131,7 @@ def test_every_header_of_ours_is_on_its_page():
 
 def test_the_figures_of_failover_are_the_codes():
     page = TEXTS["tiers-and-failover.md"]
-    assert f"**{exchange.MAX_ATTEMPTS} attempts**" in page
+    assert f"**{records.MAX_ATTEMPTS} attempts**" in page
     assert f"**{exchange.MAX_PER_TARGET} on one**" in page
     rows = dict(re.findall(r"^\| `([a-z_]+_ms)` \| (\S+) \|", page, re.M))
     defaults = Timeouts()

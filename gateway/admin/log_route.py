@@ -12,11 +12,10 @@ import msgspec
 
 from gateway.admin.schema.explain import ToldLimit
 from gateway.admin.schema.logs import Attempt, CallRoute, LogRow, RouteCandidate
-from gateway.records import NOT_TRIED
+from gateway.records import MAX_ATTEMPTS, NOT_TRIED
 
 Stood = tuple[int, tuple[tuple[str, str, str, str, int], int, int]]
 """`limits.pools.Stood` as it is read back."""
-MAX_TRIED = 3
 ENDED = {
     "refused": "no provider was asked: the call was refused",
     "upstream_refused": "the provider refused the request itself, and no other would like it better",
@@ -75,8 +74,8 @@ def _not_reached(row: LogRow, answered: str) -> str:
         return ENDED[row.end_reason]
     if answered:
         return "one before it answered"
-    if sum(one.failure not in NOT_TRIED for one in row.attempts) >= MAX_TRIED:
-        return f"a call makes at most {MAX_TRIED} attempts"
+    if sum(one.failure not in NOT_TRIED for one in row.attempts) >= MAX_ATTEMPTS:
+        return f"a call makes at most {MAX_ATTEMPTS} attempts"
     return "the call ended before its turn"
 
 

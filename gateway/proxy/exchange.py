@@ -21,10 +21,9 @@ from gateway.proxy.call import Call, Plane, ms
 from gateway.proxy.choose import Route
 from gateway.proxy.meter import bill
 from gateway.proxy.verdict import no_target_left
-from gateway.records import AttemptRecord
+from gateway.records import MAX_ATTEMPTS, AttemptRecord
 from gateway.reply import Reply
 
-MAX_ATTEMPTS = 3
 MAX_PER_TARGET = 2
 RETRIED_IN_PLACE = frozenset({"connect", "reset", "status"})
 

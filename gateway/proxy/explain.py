@@ -15,9 +15,10 @@ from gateway.proxy.body import Asked, parse
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.check import cost_bound_nusd, estimate_prompt, need_of, output_bound
 from gateway.proxy.choose import Route, left_out
-from gateway.proxy.exchange import MAX_ATTEMPTS, built, passed_over, unsupported
+from gateway.proxy.exchange import built, passed_over, unsupported
 from gateway.proxy.serve import ceiling_of, read_headers, route_of
 from gateway.proxy.verdict import no_target_left
+from gateway.records import MAX_ATTEMPTS
 
 
 class _Headers:

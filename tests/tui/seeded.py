@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+from gateway.admin.log_route import route_of
 from gateway.admin.schema.audit import AuditEntry
 from gateway.admin.schema.keys import Key
 from gateway.admin.schema.limits import Budget, Gauge, LimitRow, LimitsOverview
@@ -170,15 +171,24 @@ def detail(row: LogRow) -> LogDetail:
         valid_from="2026-11-02T00:00:00Z", source="https://openai.com/api/pricing",
     )  # fmt: skip
     missing = Body(why_not="capture is off for this project")
+    details = {
+        "client": "python-openai/3.54",
+        "client_ip": "10.2.0.14",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-01",
+        "why": "tier smart, asked for by x-optyx-tier" if row.tier else f"the request named {row.requested_model}",
+        "targets": [*dict.fromkeys(f"{one.provider}/{one.model}" for one in row.attempts), "google/gemini-4-argon"],
+        "left_out": {"anthropic/claude-opus-5": "it is not on the allow-list"},
+        "limits": [
+            (1, (("key", f"key {row.key}", "requests", "minute", 600), 411, 0)),
+            (2605, (("project", f"project {row.project}", "money", "month", 500_000_000_000), 284_500_000_000, 0)),
+        ],
+    }
     return LogDetail(
         **{name: getattr(row, name) for name in row.__struct_fields__},
         price=price if row.cost_nusd else None,
         worker_id="wrk_a1",
-        details={
-            "client": "python-openai/3.54",
-            "client_ip": "10.2.0.14",
-            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-01",
-        },
+        details=details,
+        route=route_of(row, details),
         request_body=missing,
         response_body=missing,
     )

@@ -125,13 +125,14 @@ def route(call: LogDetail, width: int) -> list[Line]:
     """Which targets were in line, and what each did."""
     told = call.route
     asked = f"tier {call.tier}" if call.tier else f"model {call.requested_model or figures.NONE}"
-    lines: list[Line] = [[(told.why or asked, "strong"), (" decides the targets, tried in order", "dim")]]
+    lines: list[Line] = [[(told.why or asked, "strong"), (": its targets in order" if call.tier else "", "dim")]]
     lines += [line for number, one in enumerate(told.candidates, 1) for line in candidate_lines(number, one, width)]
     if told.candidates and not told.is_whole:
         lines.append([(fit("  only what was tried is known: an older version's record", width), "dim")])
     for limit in told.limits:
-        sign = ("● ", "good") if limit.is_enough else ("✖ ", "bad")
-        lines.append([sign, (fit(figures.limit_left(to_builtins(limit)), width - 2), "dim")])
+        sign, style = ("● ", "good") if limit.is_enough else ("✖ ", "bad")
+        said = wrapped(figures.limit_left(to_builtins(limit)), width - 2, "dim")
+        lines += [[(sign if not index else "  ", style), *row] for index, row in enumerate(said)]
     if told.refusal:
         lines += wrapped(told.refusal, width, "warn")
     if told.candidates:
