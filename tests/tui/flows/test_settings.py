@@ -1,0 +1,116 @@
+"""A project's settings: reviewed, previewed, saved, brought back, and never lost between two who save."""
+
+from __future__ import annotations
+
+from tests.tui.flows.acts import armed, asked, said, typed
+from tests.tui.stage import SMALL, WIDE, screen_text, stage, until
+from tui.location import Location
+from tui.widgets.dialogs import Confirm
+
+
+async def test_settings_are_previewed_confirmed_and_saved(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        form = app.view.form
+        form.set_value("patterns", "")
+        await until(lambda: "would be" in screen_text(app) and "212,140" in screen_text(app), pilot)
+        await pilot.press("ctrl+s")
+        await armed(app, pilot)
+        assert "Save v42 of acme?" in screen_text(app)
+        await pilot.press("Y")
+        await said(app, pilot, "Saved the settings of acme. u undoes.")
+        assert gateway.settings.allowed_models == ["gemini-4-argon"]
+
+
+async def test_a_mistake_blocks_saving_and_is_gone_to(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        app.view.form.set_value("tier:fast", "gpt-6-luna")
+        await pilot.pause()
+        await pilot.press("ctrl+s")
+        assert "write provider/model" in screen_text(app)
+        assert app.view.form.current.name == "tier:fast"
+        assert not asked(gateway, "PATCH", "/settings")
+
+
+async def test_two_people_saving_lose_nothing(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        app.view.form.set_value("failover", "off")
+        gateway.settings.version, gateway.settings.updated_by, gateway.settings.capture = 42, "omar", True
+        await until(lambda: app.view.preview is not None, pilot)
+        await pilot.press("ctrl+s")
+        await armed(app, pilot)
+        await pilot.press("Y")
+        await until(lambda: "omar saved version 42" in screen_text(app), pilot)
+        await pilot.press("ctrl+s")
+        await until(lambda: gateway.settings.version == 43, pilot)
+        assert gateway.settings.failover is False
+        assert gateway.settings.capture is True, "theirs stays"
+        await said(app, pilot, "Saved")
+
+
+async def test_leaving_a_changed_form_asks(gateway):
+    async with stage(gateway, WIDE, Location("projects")) as (app, pilot):
+        await pilot.press("s")
+        await until(lambda: app.history.here.screen == "settings" and bool(app.view.form.items), pilot)
+        app.view.form.set_value("failover", "off")
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, Confirm), pilot)
+        assert "Leave without saving?" in screen_text(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.view.form.value("failover") == "off"
+
+
+async def test_a_slash_finds_a_model_of_the_catalog_in_the_form(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        await pilot.press("slash")
+        await typed(pilot, "embedding")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "[ ] gemini-embedding-001" in text
+        assert "[ ] gpt-6.1-sol" not in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "[ ] gpt-6.1-sol" in screen_text(app)
+
+
+async def test_a_model_that_is_picked_while_all_are_allowed_is_the_only_one_then(gateway):
+    gateway.settings.allowed_models = None
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        form = app.view.form
+        name = next(item.name for item in form.items if item.kind == "check" and not item.hidden)
+        form.go_to(name)
+        await pilot.press("space")
+        await until(lambda: form.value("mode") == "only listed", pilot)
+        assert app.view.changes() == {"allowed_models": [name.removeprefix("model:")]}
+
+
+async def test_an_old_version_says_what_it_would_bring_back(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        await pilot.press("R", "enter")
+        await until(lambda: isinstance(app.screen, Confirm), pilot)
+        assert "allowed_models: " in screen_text(app)
+        assert "→ gemini-4-argon" in screen_text(app)
+        await pilot.press("escape")
+
+
+async def test_in_a_protected_context_settings_are_saved_by_the_projects_name(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme"), guarded=True) as (app, pilot):
+        app.view.form.set_value("failover", "off")
+        await pilot.press("ctrl+s")
+        await until(lambda: "The context prod is protected." in screen_text(app), pilot)
+        await pilot.press("enter")
+        assert not asked(gateway, "PATCH", "/settings")
+        await typed(pilot, "acme")
+        await pilot.press("enter")
+        await said(app, pilot, "Saved the settings of acme.")
+
+
+async def test_in_little_room_the_form_and_its_review_take_turns(gateway):
+    async with stage(gateway, SMALL, Location("settings", project="acme")) as (app, pilot):
+        await until(lambda: "Review before saving" not in screen_text(app), pilot)
+        await pilot.press("tab")
+        await until(lambda: "EFFECTIVE VALUES" in screen_text(app), pilot)
+        assert "Settings of acme" not in screen_text(app)
+        await pilot.press("escape")
+        await until(lambda: "Settings of acme" in screen_text(app), pilot)
+        assert app.history.here.screen == "settings"
