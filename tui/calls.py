@@ -20,7 +20,8 @@ from gateway.admin.schema.providers import Provider, ProviderTest
 from gateway.admin.schema.record import Changed
 from gateway.admin.schema.settings import Preview, Settings, SettingsVersion
 from gateway.admin.schema.usage import Usage
-from tui.wire import Answer, EventStream, GatewayError, Wire, quoted
+from tui import trying
+from tui.wire import Answer, GatewayError, Wire, quoted
 
 T = TypeVar("T")
 MOST_ROWS = 10_000
@@ -183,15 +184,8 @@ class Client(Wire):
 
     def test_provider(self, provider: str) -> Iterator[ProviderTest]:
         """What is known of each step, again and again until all are decided. Raises GatewayError and Unreachable."""
-        path = f"/admin/v1/providers/{quoted(provider)}/test"
-        stream = EventStream(self, path, {}, body={"chat": True, "stream": True})
-        for event, _, data in stream.events():
-            body = msgspec.json.decode(data)
-            if event == "error":
-                raise GatewayError(500, str(body["error"]["code"]), str(body["error"]["message"]))
-            yield read(body, ProviderTest)
-            if event == "done":
-                return
+        for known in trying.told(self, provider, {"chat": True}):
+            yield read(known, ProviderTest)
 
     def close_circuit(self, provider: str) -> Changed:
         return self.changed("POST", f"/providers/{quoted(provider)}/circuit/close")

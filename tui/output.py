@@ -98,6 +98,27 @@ class Output:
         if not records and self.is_for_people and empty:
             note(empty, self.flags)
 
+    def growing(self, records: Iterable[Record], columns: Sequence[Column], widest: Record, name: str = "id") -> None:
+        """A list whose records come one after the other, each shown when it is there, but where the form wants all of them at once: one
+        document, or sorted. `widest`: the longest values to expect, for the columns of a table."""
+        if self.format in ("json", "yaml", "csv") or self.flags.sort_by or self.flags.reverse:
+            self.rows(list(records), columns, name)
+            return
+        is_table = self.is_for_people and not self.flags.accessible
+        shown = self._columns(columns)
+        widths = [max(cells(one.heading), cells(visible(words(pick(widest, one.path))))) for one in shown]
+        for number, record in enumerate(records):
+            if is_table:
+                self._require_fields([record])
+                if not number and not self.flags.no_headers:  # not before: where all is refused, stdout stays empty
+                    self._table_line([one.heading for one in shown], shown, widths, is_heading=True)
+                self._table_line([visible(one.text(record, self.is_wide)) for one in shown], shown, widths)
+            else:
+                if number and self.is_for_people:
+                    self.write("")
+                self.rows([record], columns, name)
+            sys.stdout.flush()
+
     def one(self, record: Record, columns: Sequence[Column], name: str = "id") -> None:
         """A single record: a list of `label  value` for people, a document otherwise."""
         self._require_fields([record])
@@ -153,14 +174,15 @@ class Output:
         if not records and self.flags.no_headers:
             return
         widths = [max((cells(line[index]) for line in lines), default=0) for index in range(len(columns))]
-        room = _terminal_width() if self.is_terminal and not self.is_wide else 0
         for number, line in enumerate(lines):
-            text = "  ".join(
-                _padded(cell, widths[index], columns[index].right) for index, cell in enumerate(line)
-            ).rstrip()
-            text = cut(text, room) if room else text
-            is_heading = number == 0 and not self.flags.no_headers
-            self.write(self._painted(text, line, columns, is_heading))
+            self._table_line(line, columns, widths, is_heading=number == 0 and not self.flags.no_headers)
+
+    def _table_line(
+        self, line: list[str], columns: Sequence[Column], widths: Sequence[int], *, is_heading: bool = False
+    ) -> None:
+        room = _terminal_width() if self.is_terminal and not self.is_wide else 0
+        text = "  ".join(_padded(cell, widths[index], columns[index].right) for index, cell in enumerate(line)).rstrip()
+        self.write(self._painted(cut(text, room) if room else text, line, columns, is_heading))
 
     def _painted(self, text: str, line: list[str], columns: Sequence[Column], is_heading: bool) -> str:
         if not self.is_colored:

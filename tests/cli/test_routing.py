@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import threading
 
+import pytest
+
+from tests.cli.line import PROGRAM, optyx
 from tests.upstream import failing, whole
 
 
@@ -21,8 +26,43 @@ async def test_providers_are_listed_switched_and_tested(live, gateway):
     gateway.upstream.enqueue(whole({"object": "list", "data": [{"id": "gpt"}]}))
     tested = await live("providers", "test", "openai", "-o", "json")
     assert (tested.status, [one["state"] for one in tested.json if one["state"] == "failed"]) == (0, []), tested.out
+    unknown = await live("providers", "test", "nobody")
+    assert (unknown.status, unknown.out) == (5, "")
     assert (await live("providers", "circuit", "close", "openai", "--yes")).status == 0
     assert (await live("providers", "get", "none")).status == 5
+
+
+@pytest.mark.parametrize(("words", "is_step"), [((), lambda line: "groq" in line), (("-o", "ndjson"), json.loads)])
+def test_a_step_is_told_when_it_is_done(fake, words, is_step):
+    gate = fake.step_gate = threading.Semaphore(0)
+    command = [*PROGRAM, "providers", "test", "groq", "--chat", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for step in ("configuration", "dns"):
+            gate.release()
+            line = running.stdout.readline()  # it is here while the next step has not even begun
+            if line.startswith("PROVIDER"):
+                line = running.stdout.readline()
+            assert step in line
+            assert is_step(line)
+        gate.release(20)
+        rest = running.stdout.readlines()
+    assert (running.returncode, "503 over capacity" in rest[-2], "skipped" in rest[-1]) == (9, True, True)
+
+
+def test_the_steps_of_several_stand_in_one_table(fake):
+    ran = optyx("providers", "test", "--all")
+    names = [line.split()[0] for line in ran.lines[1:]]
+    assert names == sorted(names, key=names.index)
+    assert set(names) == {one.name for one in fake.providers if one.enabled}
+    where = ran.lines[0].index("RESULT")
+    assert {line[where:].split()[0] for line in ran.lines[1:]} == {"ok", "failed", "skipped"}
+    whole = optyx("providers", "test", "--all", "-o", "json")
+    assert [one["provider"] for one in whole.json] == names
+    assert optyx("providers", "test", "--all", "--reverse").lines[1].split()[0] == names[-1]
+    blocks = optyx("providers", "test", "groq", "--accessible")
+    assert blocks.out.startswith("Provider: groq\nStep: configuration\n")
+    assert "\n\nProvider: groq\nStep: dns\n" in blocks.out
 
 
 async def test_a_credential_goes_in_over_stdin_and_never_comes_out(live, make_gateway, monkeypatch):

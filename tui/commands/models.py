@@ -64,11 +64,11 @@ def _of(run: Invocation, model: str, provider: str) -> list[dict[str, Any]]:
 @models.command("test")
 def try_model(model: str, provider: ProviderFlag = "") -> None:
     """Ask it for one token, or a vector, at each provider that has it; costs a little. Exit status 9 when a step fails."""
-    from tui.commands.providers import show_trials, tried
+    from tui import trying
 
     run = current()
     names = [one["provider"] for one in _of(run, model, provider)]
-    show_trials(run, [(name, tried(run, name, {"chat": True, "model": model})) for name in names])
+    trying.show(run, names, {"chat": True, "model": model})
 
 
 @models.command("add")

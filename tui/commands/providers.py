@@ -8,7 +8,7 @@ import typer
 
 from tui import figures
 from tui.columns import Column, ago, number, state
-from tui.faults import FINDINGS, Fault, usage
+from tui.faults import Fault, usage
 from tui.invocation import Invocation, current, path_of
 
 providers = typer.Typer(no_args_is_help=True, help="Upstream accounts: their addresses, credentials and health.")
@@ -32,12 +32,6 @@ DETAIL = [
     Column("timeouts", "timeouts"), Column("when a client leaves", "on_disconnect"),
     Column("what that means", "effect", lambda lines: "; ".join(lines or [])),
 ]  # fmt: skip
-STEPS = [
-    Column("STEP", "name"),
-    state("RESULT", "state"),
-    number("TOOK", "ms", figures.duration),
-    Column("DETAIL", "detail"),
-]
 Which = Annotated[str, typer.Argument(metavar="PROVIDER", help="Its name or id.")]
 
 
@@ -129,7 +123,9 @@ def try_provider(
     chat: Annotated[bool, typer.Option("--chat", help="Ask for one token too; it costs a little.")] = False,
     steps: Annotated[bool, typer.Option("--steps", hidden=True)] = True,
 ) -> None:
-    """Name, connection, TLS, credential, models, step by step. Exit status 9 when a step fails."""
+    """Name, connection, TLS, credential, models, each step told when it is done. Exit status 9 when a step fails."""
+    from tui import trying
+
     run = current()
     names = (
         [one["name"] for one in run.get("/providers")["data"] if one["enabled"]]
@@ -138,19 +134,7 @@ def try_provider(
     )
     if not any(names):
         raise usage("which provider?", "name it, or --all")
-    show_trials(run, [(name, tried(run, name, {"chat": True} if chat else {})) for name in names])
-
-
-def tried(run: Invocation, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    return dict(run.ask("POST", path_of("providers", name, "test"), body=body).body)
-
-
-def show_trials(run: Invocation, results: list[tuple[str, dict[str, Any]]]) -> None:
-    """Every step of every provider. Raises Exit when one has failed."""
-    rows = [{"provider": name, **step} for name, told in results for step in told["steps"]]
-    run.list(rows, [Column("PROVIDER", "provider"), *STEPS], "name")
-    if not all(told["ok"] for _, told in results):
-        raise typer.Exit(FINDINGS)
+    trying.show(run, names, {"chat": True} if chat else {})
 
 
 def _switch(provider: str, on: bool) -> None:
