@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tui import filter_words
-from tui.keys import SCREENS, configuration_folder
+from tui.chosen import SavedView, save_view, saved_views
+from tui.keys import SCREENS
 from tui.location import WINDOWS, Location
 from tui.themes import NAMES
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
-
-
-class SavedView(msgspec.Struct):
-    screen: str
-    project: str = ""
-    filter: str = ""
 
 
 def obey(app: OptyxApp, text: str) -> None:
@@ -128,19 +120,12 @@ def _save(app: OptyxApp, words: list[str]) -> None:
         app.say("A saved view needs a name: :save NAME", "warning")
         return
     here = app.history.here
-    views = saved_views() | {words[0]: SavedView(here.screen, here.project, here.filter)}
-    path = configuration_folder() / "views.json"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(views))
-    app.say(f"Saved. :view {words[0]} comes back here.")
-
-
-def saved_views() -> dict[str, SavedView]:
     try:
-        return msgspec.json.decode((configuration_folder() / "views.json").read_bytes(), type=dict[str, SavedView])
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
-        return {}
+        save_view(words[0], SavedView(here.screen, here.project, here.filter))
+    except OSError as error:
+        app.say(f"The view was not saved: {error.filename}: {error.strerror}.", "error")
+    else:
+        app.say(f"Saved. :view {words[0]} comes back here.")
 
 
 def _view(app: OptyxApp, words: list[str]) -> None:

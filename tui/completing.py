@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tui import private_file
 from tui.ending import discard
 from tui.filter_words import NAMES, TYPED
 from tui.flags import FORMATS, SWITCHES, WITH_VALUE, parsed
@@ -106,11 +107,7 @@ def _tree(places: Any) -> dict[str, Any]:
 
 
 def _keep(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(value, file)
-    fresh.replace(path)
+    private_file.replace(path, json.dumps(value).encode())
 
 
 def names(kind: str, before: list[str]) -> list[str]:

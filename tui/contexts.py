@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tui import private_file
 from tui.faults import Fault, usage
 from tui.flags import Flags
 
@@ -134,11 +135,7 @@ def write(book: Book) -> None:
     for name, one in book.contexts.items():
         lines += [f"[contexts.{_text(name)}]", *(f"{key} = {_value(value)}" for key, value in one.items()), ""]
     try:
-        book.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = book.path.with_suffix(f".{os.getpid()}")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-        fresh.replace(book.path)
+        private_file.replace(book.path, "\n".join(lines).encode())
     except OSError as error:
         raise usage(f"{book.path} can't be written: {error.strerror}", code="bad_config") from None
 
@@ -355,10 +352,7 @@ def keep(name: str, token: str, store: str) -> str:
         _keyring().set_password("optyx", name, token)
         return f"keyring:{name}"
     path = folder() / f"{name}.token"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(token + "\n")
-    path.chmod(0o600)
+    private_file.replace(path, f"{token}\n".encode())
     return f"file:{path}"
 
 

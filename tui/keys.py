@@ -286,8 +286,10 @@ def read_keymap(path: Path | None = None) -> Keymap:
     path = path or configuration_folder() / "keys.toml"
     try:
         table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Keymap()
+    except OSError as error:
+        raise KeymapError(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise KeymapError(f"{path}: {error}") from None
     bad = [name for name, value in table.items() if not isinstance(value, str)]

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.admin.schema.overview import Overview
+from tui import private_file
 
 LONGEST_S = 7 * 86_400.0
 
@@ -26,14 +27,9 @@ class Remembered:
         self.path = base / f"overview-{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
     def keep(self, data: Overview) -> None:
-        """Whole or not at all, never readable by others."""
         errors = [msgspec.structs.replace(row, user=None, tags=[]) for row in data.latest_errors]
-        fresh = self.path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(msgspec.structs.replace(data, latest_errors=errors)))
-            fresh.replace(self.path)
+            private_file.replace(self.path, msgspec.json.encode(msgspec.structs.replace(data, latest_errors=errors)))
 
     def recall(self) -> tuple[Overview, float] | None:
         """The overview and its age in seconds; None when there is none, it is of another version, or older than a week."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def file_of(name: str, size: str, options: dict[str, Any]) -> Path:
 
 
 async def write_all() -> None:
+    os.environ["XDG_CONFIG_HOME"] = str(PICTURES.parent / "nowhere")  # as for one who has chosen nothing
     PICTURES.mkdir(exist_ok=True)
     for name, size, options in VARIANTS:
         file_of(name, size, options).write_text(await shot(name, size, **options), "utf-8")

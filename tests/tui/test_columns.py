@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import stat
+
 import pytest
 
 from tests.tui.fake_gateway import FakeGateway
+from tests.tui.flows.acts import arrive_together, said
 from tests.tui.stage import SMALL, WIDE, painted_text, screen_text, settled, stage, until
+from tui.chosen import leave_out, left_out
 from tui.location import Location
+from tui.screens.key_columns import COLUMNS as KEY_COLUMNS
 from tui.widgets.line import folded, width_of
 
 
@@ -126,3 +131,49 @@ def test_folding_keeps_every_letter_and_style_and_never_overflows():
         letters = "".join(text for row in rows for text, _ in row).replace(" ", "")
         assert letters == "日本語" * 9 + "abc" * 20 + "end"
         assert rows[-1][-1][1] == "warn"
+
+
+async def test_columns_left_out_stay_so_in_the_next_session_and_in_their_list_alone(gateway, tmp_path):
+    async with stage(gateway, WIDE, Location("keys", project="acme")) as (app, pilot):
+        assert "EXPIRES" in head(app)
+        at = [column.title for column in app.view.rows.columns].index("EXPIRES")
+        await pilot.press("C", *["down"] * at, "space", "escape")
+        await until(lambda: "EXPIRES" not in head(app), pilot)
+    [file] = (tmp_path / "config" / "optyx").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    async with stage(gateway, WIDE, Location("keys", project="acme")) as (app, pilot):
+        assert "EXPIRES" not in head(app)
+        app.go(Location("projects"))
+        await settled(app, pilot)
+        assert not app.view.query_one("#project-rows").hidden
+        app.go(Location("keys", project="acme"))
+        await pilot.press("C", *["down"] * at, "space", "escape")
+        await until(lambda: "EXPIRES" in head(app), pilot)
+    assert left_out("key-rows") == set()
+
+
+async def test_the_last_column_stays_whatever_was_chosen(gateway):
+    chosen = {column.title for column in KEY_COLUMNS}
+    leave_out("key-rows", chosen)
+    async with stage(gateway, WIDE, Location("keys", project="acme")) as (app, pilot):
+        assert "web-prod" in screen_text(app)
+        await pilot.press("C", "space", "down", "space", "up", "space")
+        assert app.view.rows.hidden == chosen - {"PUBLIC ID"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"key-rows": 7}', "\x00"])
+async def test_a_file_of_columns_that_can_not_be_read_leaves_none_out(gateway, tmp_path, text):
+    (tmp_path / "config" / "optyx").mkdir(parents=True)
+    (tmp_path / "config" / "optyx" / "columns.json").write_text(text)
+    async with stage(gateway, WIDE, Location("keys", project="acme")) as (app, _):
+        assert "NAME" in head(app)
+
+
+async def test_a_folder_that_can_not_be_written_is_said_and_the_choice_holds_here(gateway, tmp_path):
+    (tmp_path / "config").write_text("in the way")
+    async with stage(gateway, WIDE, Location("keys", project="acme")) as (app, pilot):
+        await pilot.press("C", "down", "space", "escape")
+        await said(app, pilot, "The choice holds for this session alone")
+        assert "PUBLIC ID" not in head(app)
+        arrive_together(app, ":save mine\r")
+        await said(app, pilot, "The view was not saved")

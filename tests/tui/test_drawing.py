@@ -165,6 +165,14 @@ def test_a_wrong_keymap_is_named(tmp_path, text, said):
         read_keymap(path)
 
 
+def test_a_keymap_that_can_not_be_read_is_named_and_one_that_can_not_be_there_is_none(tmp_path):
+    (tmp_path / "keys.toml").mkdir()
+    with pytest.raises(KeymapError, match=r"keys.toml can't be read: Is a directory"):
+        read_keymap(tmp_path / "keys.toml")
+    (tmp_path / "file").touch()
+    assert not read_keymap(tmp_path / "file" / "keys.toml").overrides
+
+
 def test_a_keymap_changes_what_the_footer_says(tmp_path):
     path = tmp_path / "keys.toml"
     path.write_text('"logs.pause" = "f6"')

@@ -1,4 +1,4 @@
-"""`C`: which columns a list shows."""
+"""`C`: which columns a list shows, now and in later sessions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from tui.chosen import leave_out
 from tui.widgets.columned import Columned
 from tui.widgets.dialogs import Dialog, DialogPanel
 from tui.widgets.line import Line
@@ -61,12 +62,11 @@ class ColumnChoice(Dialog):
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
-        count = len(self.table.columns)
         if event.key in ("up", "k", "down", "j"):
-            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % count
+            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % len(self.table.columns)
         elif event.key == "space":
             hidden = self.table.hidden ^ {self.table.columns[self.at].title}
-            if len(hidden) < count:
+            if self.table.left_with(hidden):
                 self.table.hidden = hidden
                 self.table.repaint()
         elif event.key == "s":
@@ -82,6 +82,16 @@ def choose_columns(app: OptyxApp) -> None:
     if not isinstance(table, Columned) and app.view is not None:
         table = next(iter(app.view.query(Columned)), None)
     if isinstance(table, Columned):
-        app.push_screen(ColumnChoice(table))
+        before = table.hidden
+        app.push_screen(ColumnChoice(table), lambda _: _keep(app, table, before))
     else:
         app.say("No columns to choose here.", "warning")
+
+
+def _keep(app: OptyxApp, table: Columned[Any], before: set[str]) -> None:
+    if table.hidden == before or table.id is None:
+        return
+    try:
+        leave_out(table.id, table.hidden)
+    except OSError as error:
+        app.say(f"The choice holds for this session alone: {error.filename}: {error.strerror}.", "warning")

@@ -9,7 +9,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from tui.command_bar import obey, saved_views
+from tui.chosen import saved_views
+from tui.command_bar import obey
 from tui.keys import Action, cli_form
 from tui.themes import NAMES
 from tui.widgets.dialogs import Dialog, DialogPanel

@@ -6,10 +6,11 @@ none goes: all have their room, also those that are shown nowhere else, the firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tui.chosen import left_out
 from tui.widgets.bound import bindings
 from tui.widgets.line import Align, Line, Span
 from tui.widgets.panel import Panel
@@ -81,7 +82,7 @@ class Columned(Panel, Generic[T]):
     ) -> None:
         super().__init__(title, aside, id=id, classes=classes)
         self.columns = list(columns)
-        self.hidden: set[str] = set()
+        self.hidden = left_out(id) if id else set()
         self.is_wide = False
         self.sorts_by_s = True
         self.past = 0
@@ -101,9 +102,13 @@ class Columned(Panel, Generic[T]):
         asked = (width, tuple(self.columns), frozenset(self.hidden), self.is_wide, self.past)
         if asked != self._fitted_for:
             self._fitted_for = asked
-            chosen = [one for one in self.columns if one.title not in self.hidden and (self.is_wide or not one.wide)]
+            chosen = self.left_with(self.hidden) or self.columns[:1]
             self._fitted = unrolled(chosen, width, self.past) if self.is_wide else fitting(chosen, width)
         return self._fitted
+
+    def left_with(self, hidden: Container[str]) -> list[Column[T]]:
+        """The columns there are without these."""
+        return [one for one in self.columns if one.title not in hidden and (self.is_wide or not one.wide)]
 
     def sorted_title(self, column: Column[T]) -> str:
         is_sorted = 0 <= self.sort_column < len(self.columns) and self.columns[self.sort_column] is column

@@ -46,8 +46,7 @@ async def test_a_command_goes_places_and_an_unknown_one_is_answered_with_the_nea
         await until(lambda: app.history.here.project == "research", pilot)
 
 
-async def test_a_view_is_saved_and_found_again(gateway, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+async def test_a_view_is_saved_and_found_again(gateway):
     async with stage(gateway, WIDE, Location("logs", filter="status:5xx")) as (app, pilot):
         await pilot.press("colon")
         await typed(pilot, "save broken")
