@@ -81,26 +81,13 @@ async def events(ask: Ask[Nothing, EventsQuery]) -> web.StreamResponse:
     response = EventSourceResponse(sep="\n", ping_interval=COMMENT_S, headers={"x-request-id": ask.request_id})
     await response.prepare(ask.request)
     out = Out(response, log, entry)
+    parts = [following.go_on(ask, begun, out)] if begun else [_beats(ask, out)]
+    if "audit" in topics:
+        parts.append(_of_audit(ask, out))
+    if "provider" in topics:
+        parts.append(_of_providers(ask, out))
     async with response:
-        await response.write(b"retry: 1000\n\n")
-        running = [asyncio.create_task(following.go_on(ask, begun, out), name="events of the log")] if begun else []
-        if "audit" in topics:
-            running.append(asyncio.create_task(_of_audit(ask, out), name="events of the audit"))
-        if "provider" in topics:
-            running.append(asyncio.create_task(_of_providers(ask, out), name="events of providers"))
-        if begun is None:
-            running.append(asyncio.create_task(_beats(ask, out), name="heartbeats"))
-        try:
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            with contextlib.suppress(ConnectionError):  # the client left
-                for task in done:
-                    task.result()
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            if begun is not None and begun.follower is not None:
-                ask.desk.tail.leave(begun.follower)  # a task that was cancelled before it began has not
+        await following.run(ask, response, begun, *parts)
     return response
 
 

@@ -5,13 +5,16 @@ exactly there.
     event: heartbeat      data: {"seq", "dropped", "sampled", "behind_s"}        every 5 s
     event: gap            data: {"missed", "after", "before", "since", "until"}  the client took too slowly; GET /logs?after=&before= has them
     event: sampled        data: {"one_in", "rows_per_s"}                         over 2,000 calls a second; errors are never left out
-    event: end            data: {"reason"}                                       the worker drains: come back with the last id
+    event: end            data: {"reason"}                                       `draining`: come back with the last id;
+                                                                                 `signed_out`: the token may not be used any more
     event: error          data: {"error": …}                                     the filter can't be evaluated any more
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Coroutine
 from typing import Any, Literal, NamedTuple, Protocol
 
 import asyncpg
@@ -22,6 +25,7 @@ from aiohttp_sse import EventSourceResponse
 from gateway import errors
 from gateway.admin.desk import Ask, Nothing
 from gateway.admin.follower import Beat, Follower, Gap, event_of, wait
+from gateway.admin.guard import refused
 from gateway.admin.logs import Wanted, read_filter
 from gateway.admin.tail import Tail
 from gateway.store import log_filter, log_search, log_tail
@@ -66,10 +70,30 @@ async def tail(ask: Ask[Nothing, TailQuery]) -> web.StreamResponse:
     response = EventSourceResponse(sep="\n", ping_interval=COMMENT_S, headers={"x-request-id": ask.request_id})
     await response.prepare(ask.request)
     async with response:
+        await run(ask, response, begun, go_on(ask, begun, response))
+    return response
+
+
+async def run(
+    ask: Ask[Any, Any], response: web.StreamResponse, begun: Begun | None, *parts: Coroutine[Any, Any, None]
+) -> None:
+    """All that writes to one stream, until the first part of it ends, the client leaves, or the token is no longer taken."""
+    running = [asyncio.create_task(part, name="stream") for part in parts]
+    review = asyncio.create_task(refused(ask.desk.pool, ask.request.headers.get("Authorization")), name="review")
+    try:
         with contextlib.suppress(ConnectionError):  # the client left
             await response.write(b"retry: 1000\n\n")
-            await go_on(ask, begun, response)
-    return response
+            done, _ = await asyncio.wait([review, *running], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if review in done:
+                await response.write(b'event: end\ndata: {"reason":"signed_out"}\n\n')
+    finally:
+        for task in (review, *running):
+            task.cancel()
+        await asyncio.gather(review, *running, return_exceptions=True)
+        if begun is not None and begun.follower is not None:
+            ask.desk.tail.leave(begun.follower)  # a task that was cancelled before it began has not
 
 
 async def begin(ask: Ask[Any, Any], query: TailQuery, position: Position | None) -> Begun:

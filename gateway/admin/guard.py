@@ -3,6 +3,8 @@ cookie, no query parameter, no CORS, no route without a role."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import time
 from collections import OrderedDict
@@ -13,10 +15,12 @@ from gateway.admin.desk import Who
 from gateway.admin.schema.people import Role
 from gateway.errors import Forbidden, InvalidAdminToken, LimitReached
 from gateway.store import tokens
-from gateway.store.pool import CONNECT_TIMEOUT_S, Pool
+from gateway.store.pool import CONNECT_TIMEOUT_S, TROUBLE, Pool
 
 RANK: dict[Role, int] = {"viewer": 0, "operator": 1, "owner": 2}
 
+REVIEW_S = 5.0
+"""A stream outlives its token by no more than this."""
 GUESSES_A_MINUTE = 30
 MOST_ADDRESSES = 10_000
 
@@ -73,6 +77,16 @@ async def admit(pool: Pool, guesses: Guesses, authorization: str | None, address
             raise InvalidAdminToken()
         role = min(role, max(found.roles, key=RANK.__getitem__), key=RANK.__getitem__)
     return Who(found.id, found.name, role, found.user_id)
+
+
+async def refused(pool: Pool, authorization: str | None) -> None:
+    """Returns once a token that was admitted is so no more: revoked, expired, or its user gone. While the database is away nobody is."""
+    guesses = Guesses()
+    with contextlib.suppress(InvalidAdminToken):
+        while True:
+            await asyncio.sleep(REVIEW_S)
+            with contextlib.suppress(*TROUBLE):
+                await admit(pool, guesses, authorization, "")
 
 
 def require_role(who: Who, least: Role) -> None:

@@ -7,8 +7,10 @@ import time
 
 import aiohttp
 import asyncpg
+import pytest
 
 from gateway.admin import follower as queue
+from gateway.admin import guard
 from gateway.admin.follower import Event, Follower
 from gateway.store import ingest
 from gateway.store.log_filter import Filter
@@ -20,8 +22,8 @@ from tests.conftest import eventually
 class Listener:
     """An SSE client that keeps what it heard."""
 
-    def __init__(self, gateway, query="", last_id=""):
-        self.gateway, self.query, self.last_id = gateway, query, last_id
+    def __init__(self, gateway, query="", last_id="", token="", path="/logs/tail"):
+        self.gateway, self.query, self.last_id, self.token, self.path = gateway, query, last_id, token, path
         self.calls: list[dict] = []
         self.others: list[tuple[str, dict]] = []
         self.opened = asyncio.Event()
@@ -30,7 +32,7 @@ class Listener:
         self.task = None
 
     async def __aenter__(self):
-        token = await self.gateway.token()
+        token = self.token or await self.gateway.token()
         self.task = asyncio.create_task(self._read(token))
         opened = asyncio.create_task(self.opened.wait())
         await asyncio.wait({self.task, opened}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
@@ -45,7 +47,7 @@ class Listener:
     async def _read(self, token):
         headers = {"Authorization": f"Bearer {token}", **({"Last-Event-ID": self.last_id} if self.last_id else {})}
         timeout = aiohttp.ClientTimeout(total=None)
-        url = f"{self.gateway.admin_url}/logs/tail{self.query}"
+        url = f"{self.gateway.admin_url}{self.path}{self.query}"
         async with (
             aiohttp.ClientSession(timeout=timeout, read_bufsize=1 << 16) as session,
             session.get(url, headers=headers) as response,
@@ -289,6 +291,39 @@ async def test_tails_end_with_the_worker(gateway):
         assert time.monotonic() - began < 4
         await asyncio.wait_for(asyncio.wait({listener.task}), 5)
         assert listener.others[-1] == ("end", {"reason": "draining"})
+
+
+@pytest.mark.parametrize("path", ["/logs/tail", "/events"])
+async def test_a_stream_ends_when_its_token_is_revoked(gateway, monkeypatch, path):
+    monkeypatch.setattr(guard, "REVIEW_S", 0.05)
+    made = (await gateway.admin("POST", "/tokens", {"name": "for a day", "role": "viewer"})).json
+    async with Listener(gateway, token=made["token"], path=path) as revoked, Listener(gateway, path=path) as other:
+        await gateway.chat()
+        await revoked.has(1)
+        await gateway.admin("DELETE", f"/tokens/{made['id']}")
+        await asyncio.wait_for(asyncio.wait({revoked.task}), 5)
+        assert revoked.others[-1] == ("end", {"reason": "signed_out"})
+        await gateway.chat()
+        await other.has(2)
+        assert len(revoked.calls) == 1
+
+
+async def test_a_stream_stays_while_nobody_can_say_whose_its_token_is(gateway, monkeypatch):
+    monkeypatch.setattr(guard, "REVIEW_S", 0.02)
+    asked = asyncio.Event()
+
+    async def away(*_):
+        asked.set()
+        raise ConnectionRefusedError
+
+    async with Listener(gateway) as listener:
+        with monkeypatch.context() as patch:
+            patch.setattr(guard, "admit", away)
+            await asyncio.wait_for(asked.wait(), 5)
+            asked.clear()
+            await asyncio.wait_for(asked.wait(), 5)
+        await gateway.chat()
+        await listener.has(1)
 
 
 def events(numbers, is_error=False):
