@@ -34,7 +34,7 @@ from tui.undo import Undo
 from tui.widgets.bound import bindings
 from tui.widgets.chrome import Banner, Prompt, Tabs, notice_line
 from tui.widgets.dialogs import Confirm, Menu, Reading
-from tui.widgets.line import Line
+from tui.widgets.line import Line, folded
 from tui.widgets.panel import Bar, Painted
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class OptyxApp(Places):
         self.history = History(start or Location("overview" if connect else "connect"))
         self.mouse_on = not (os.environ.get("SSH_TTY") or os.environ.get("TMUX"))
         self.secrets_open = 0
-        self.notices = Notices()
+        self.notices, self.toasts = Notices(), Toasts()
         self.is_too_small = False
         self.undo = Undo()
         self.pulse = Pulse(self)
@@ -132,7 +132,7 @@ class OptyxApp(Places):
         yield Bar(id="status")
         yield Prompt(self._completions)
         yield Bar(id="keys")
-        yield Toasts()
+        yield self.toasts
 
     def on_mount(self) -> None:
         if self.canvas.is_held:
@@ -228,7 +228,7 @@ class OptyxApp(Places):
         """One line for the user; kept in the history of notices."""
         self.notices.add(text, kind, clock.moment())
         if self.is_running:
-            self.query_one(Toasts).show(text, kind)
+            self.toasts.show(text, kind)
 
     def described(self, error: Exception) -> str:
         """What failed, the code, what to do next: never a traceback."""
@@ -242,8 +242,9 @@ class OptyxApp(Places):
     def action_notices(self) -> None:
         lines: list[Line] = []
         for at, text, kind, count in self.notices.newest():
-            times = f"  ×{count}" if count > 1 else ""
-            lines.append([(f"{at:%H:%M:%S} ", "dim"), *notice_line(text + times, kind, 84)])
+            line = notice_line(text + (f"  ×{count}" if count > 1 else ""), kind)
+            first, *rest = folded(line, min(84, self.size.width - 16))
+            lines += [[(f"{at:%H:%M:%S} ", "dim"), *first], *([(" " * 12, ""), *more] for more in rest)]
         self.push_screen(Reading("What was said", lines or [[("Nothing yet.", "dim")]]))
 
     # Undo and menus
@@ -408,6 +409,7 @@ class OptyxApp(Places):
         self.is_too_small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
         self.query_one("#body").display = not self.is_too_small
         self.call_after_refresh(self.redraw_chrome)
+        self.call_after_refresh(self.toasts.make_way)
 
     def tooltip(self, action_id: str) -> str:
         return BY_ID[action_id].tooltip

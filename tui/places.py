@@ -16,6 +16,7 @@ from tui.location import WINDOWS, History, Location
 from tui.widgets.chrome import Prompt
 
 if TYPE_CHECKING:
+    from tui.notices import Toasts
     from tui.pulse import Pulse
     from tui.screens.view import View
 
@@ -44,6 +45,7 @@ class Places(App[int]):
     history: History
     link: Link
     pulse: Pulse
+    toasts: Toasts
 
     if TYPE_CHECKING:  # what the other half gives
 
@@ -115,6 +117,8 @@ class Places(App[int]):
         )
 
     async def action_back(self) -> None:
+        if self.toasts.dismiss():
+            return
         if isinstance(self.focused, Input) and self.view is not None:
             self.view.focus_first()
             return

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
 
-from tui.notices import Toasts
 from tui.widgets.panel import Painted
 
 if TYPE_CHECKING:
@@ -46,9 +45,9 @@ class Pulse:
 
     def beat(self) -> None:
         app = self._app
-        if not app.query(Toasts):
+        if not app.toasts.is_attached:
             return  # the app is ending, its widgets are gone
-        app.query_one(Toasts).expire()
+        app.toasts.expire()
         view = app.view
         if app.link.state == "no_credentials" or view is None:
             app.redraw_chrome()

@@ -288,6 +288,8 @@ class Playground(View):
             for run in running:
                 run.stop()
             self.optyx.say("Stopped. The gateway records that the client left.")
+        elif self.optyx.toasts.dismiss():
+            return
         elif isinstance(self.app.focused, TextArea | EditorPanel):
             self._look_at_answer()
         else:

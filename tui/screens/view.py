@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from textual import events
 from textual.containers import Vertical
 
 from tui.link import STALE_AFTER_S, Held
@@ -165,6 +166,9 @@ class View(Vertical):
         return age if link.stale_s is not None or age > STALE_AFTER_S + self.every_s else None
 
     # Helping
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.optyx.toasts.make_way()
 
     def focus_first(self) -> None:
         for panel in self.query(Panel):

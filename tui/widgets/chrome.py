@@ -13,7 +13,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Label
 
 from tui.keys import SCREENS
-from tui.widgets.line import Line, ends, fit, width_of
+from tui.widgets.line import Line, ends, width_of
 from tui.widgets.panel import Bar, Painted
 
 ROOMY = 66
@@ -211,6 +211,6 @@ class Prompt(Horizontal):
             field.cursor_position = len(field.value)
 
 
-def notice_line(text: str, kind: str, width: int) -> Line:
+def notice_line(text: str, kind: str) -> Line:
     sign, style = {"error": ("✖", "bad"), "warning": ("▲", "warn")}.get(kind, ("●", "good"))
-    return [(f" {sign} ", style), (fit(text, max(0, width - 4)).rstrip(), style if kind != "information" else "")]
+    return [(f" {sign} ", style), (text, style if kind != "information" else "")]

@@ -109,10 +109,17 @@ class EditorPanel(Panel):
                 rows.append((index, "mistake"))
         return rows
 
+    @property
+    def cursor_y(self) -> int:
+        return 1 + self._here(self._rows()) - self.top
+
+    def _here(self, rows: list[tuple[int, str]]) -> int:
+        return next((index for index, row in enumerate(rows) if row == (self.at, "line")), 0)
+
     def content(self, y: int, width: int) -> tuple[Line, Style | None]:
         rows = self._rows()
         height = self.inner_height
-        here = next((index for index, row in enumerate(rows) if row == (self.at, "line")), 0)
+        here = self._here(rows)
         if here < self.top:
             self.top = max(0, here - 1)
         elif here >= self.top + height - 1:

@@ -118,6 +118,10 @@ class GridTable(Columned[T]):
     # Drawing
 
     @property
+    def cursor_y(self) -> int | None:
+        return 2 + self.cursor - self.top if self.rows else None
+
+    @property
     def list_height(self) -> int:
         return max(0, self.inner_height - 1)
 

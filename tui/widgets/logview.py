@@ -131,6 +131,10 @@ class LogView(Columned[T]):
         return max(1, self.inner_height - 1)
 
     @property
+    def cursor_y(self) -> int | None:
+        return 2 + self.cursor - self.top if len(self.ring) else None
+
+    @property
     def top(self) -> int:
         return max(self.ring.first, self.bottom - self.list_height)
 

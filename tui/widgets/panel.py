@@ -137,6 +137,16 @@ class Panel(Painted, can_focus=True):
         return [], None
 
     @property
+    def cursor_y(self) -> int | None:
+        """The line, from the panel's top, that the user works on; None where there is no such line."""
+        return None
+
+    def changed(self) -> None:
+        super().changed()
+        if self.has_focus:
+            self.optyx.toasts.make_way()
+
+    @property
     def inner_width(self) -> int:
         """Asked for when lines are made, which may be before the first layout: `size` then makes Textual work it out, `outer_size` is 0."""
         return max(0, self.size.width - 4)
