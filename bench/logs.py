@@ -27,7 +27,7 @@ from gateway import migrate
 from gateway.admin import filter as grammar
 from gateway.embedded import EmbeddedPostgres
 from gateway.secret import Secret
-from gateway.store import glance, ingest, log_filter, log_search, partitions
+from gateway.store import glance, ingest, log_filter, log_rows, log_search, partitions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -56,7 +56,9 @@ SELECT $1::timestamptz + ($2::timestamptz - $1::timestamptz) * (n::float8 / $3),
     '[{"provider": "openai", "model": "gpt-5", "status": 200, "ms": 812.4, "start_ms": 1.2, "ttft_ms": 210.2, "reused": true}]',
     1000 + n % 3000, n % 700, n % 100, 0, 1000 + n % 3000 + n % 700, 'provider', (random() * 20000000)::bigint, 'prc_1',
     300 + random() * 3000, 100 + random() * 600, random() * 3, CASE WHEN n % 3 = 0 THEN 'u-' || n % 5000 END,
-    CASE WHEN n % 2 = 0 THEN ARRAY['env=prod', 'feature=f' || n % 20] END, '0.1.0', 'wrk_1', '{"why": "tier fast", "finish_reason": "stop"}'
+    CASE WHEN n % 2 = 0 THEN ARRAY['env=prod', 'feature=f' || n % 20] END, '0.1.0', 'wrk_1',
+    jsonb_build_object('why', 'tier fast', 'finish_reason', 'stop')
+        || CASE WHEN n % 2 = 0 THEN jsonb_build_object('traceparent', '00-' || md5($1 || '.' || n / 10) || '-00f067aa0ba902b7-01') ELSE '{}' END
 FROM (
     SELECT n, gen_random_uuid() AS call_id, random() AS dice, random() AS rare, (random() * 11)::int AS model,
         CASE WHEN random() < 0.5 THEN 7 + 50 * (random() * 3)::int ELSE (random() * 1998)::int + 1 END AS key
@@ -121,6 +123,8 @@ INDEXES = {
     "by key": "CREATE INDEX written_i ON written (key_id, created_at DESC, call_id DESC)",
     "errors": """CREATE INDEX written_i ON written (created_at DESC, call_id DESC, status)
                  WHERE status >= 400 OR error_code IS NOT NULL""",
+    "by trace, of every second call": """CREATE INDEX written_i ON written ((substring(details ->> 'traceparent' FROM 4 FOR 32)), created_at DESC)
+                 WHERE substring(details ->> 'traceparent' FROM 4 FOR 32) IS NOT NULL""",
     "by ingest": "CREATE INDEX written_i ON written (ingest_xid, seq)",
 }
 
@@ -218,14 +222,32 @@ async def measure(connection: Any, rounds: int) -> dict[str, Any]:
     return results
 
 
+LOOKED_UP = "\n".join(
+    ("SELECT request_id, call_id,", log_rows.TRACE_ID, "FROM request_logs r TABLESAMPLE SYSTEM (0.002) LIMIT 40")
+)
+
+
 async def look_up(connection: Any, rounds: int) -> dict[str, Any]:
-    rows = await connection.fetch("SELECT request_id, call_id FROM request_logs TABLESAMPLE SYSTEM (0.002) LIMIT 40")
+    rows = await connection.fetch(LOOKED_UP)
     results = {}
     for name, ids in (("by request id", [row[0] for row in rows]), ("by call id", [str(row[1]) for row in rows])):
         took = []
         for wanted in (ids * rounds)[:200]:
             began = time.perf_counter()
             assert await log_search.find(connection, wanted)
+            took.append((time.perf_counter() - began) * 1000)
+        results[name] = _spread(took)
+        print(f"{name:26} {results[name]['p50_ms']:8.1f} {results[name]['p95_ms']:8.1f}")
+    traces = {row[2] for row in rows if row[2]}
+    filters = [grammar.parse(f"trace:{trace}", time.time()) for trace in (*traces, "0" * 32)]
+    for name, ask in (
+        ("by trace", lambda at: log_search.search(connection, filters[at % len(filters)], limit=100)),
+        ("what a trace came to", lambda at: log_search.trace_of(connection, list(traces)[at % len(traces)])),
+    ):
+        took = []
+        for at in range(200):
+            began = time.perf_counter()
+            await ask(at)
             took.append((time.perf_counter() - began) * 1000)
         results[name] = _spread(took)
         print(f"{name:26} {results[name]['p50_ms']:8.1f} {results[name]['p95_ms']:8.1f}")

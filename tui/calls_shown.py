@@ -53,6 +53,7 @@ COLUMNS = [
     Column("TRIED", ".", attempts, wide=True),
     Column("USER", "user", wide=True),
     Column("TAGS", "tags", wide=True),
+    Column("TRACE", "trace_id", wide=True),
 ]
 
 DETAIL = [
@@ -65,7 +66,7 @@ DETAIL = [
     Column("cost", "cost_nusd", figures.cost), Column("price", "price_id"), Column("price from", "price.source"),
     Column("first byte", "ttft_ms", figures.duration), Column("total", "latency_ms", figures.duration),
     Column("overhead", "overhead_ms", figures.duration), Column("user", "user"), Column("tags", "tags"),
-    Column("gateway", "gateway_version"), Column("worker", "worker_id"),
+    Column("trace", "trace_id"), Column("gateway", "gateway_version"), Column("worker", "worker_id"),
 ]  # fmt: skip
 
 

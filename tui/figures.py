@@ -142,6 +142,22 @@ def limit(number: int | None) -> str:
     return NONE if number is None else f"{number:,}"
 
 
+def trace(told: Mapping[str, Any]) -> str:
+    """`14 calls, 1 failed, $0.12400 in 8.20 s`: what belongs to one trace. Says what the sum leaves out."""
+    since, until_ = parsed(told["since"]), parsed(told["until"])
+    took = (until_ - since).total_seconds() * 1000 if since and until_ else None
+    calls = (
+        "1 call"
+        if told["calls"] == 1
+        else f"{told['calls']:,} calls"
+        if told["is_whole"]
+        else f"over {told['calls']:,} calls"
+    )
+    failed = f", {told['errors']:,} failed" if told["errors"] else ""
+    unpriced = f" and {told['unpriced_calls']:,} without a price" if told["unpriced_calls"] else ""
+    return f"{calls}{failed}, {cost(told['cost_nusd'])}{unpriced} in {duration(took)}"
+
+
 def limit_left(told: Mapping[str, Any]) -> str:
     """`requests of key ci: 411 of 600 a minute were left, 1 needed`. Money is shown as dollars."""
     kind = told["kind"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tui.filter_words import in_quotes
 from tui.invocation import current
 
 Words = Annotated[
@@ -75,10 +76,7 @@ def _text(words: list[str] | None, filter: str, status: str, errors: bool, **fie
 
 def quoted(value: str) -> str:
     """A value of the grammar; in quotation marks where it holds what would end it."""
-    if not value or any(sign in value for sign in ' "\\'):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return value
+    return in_quotes(value) if not value or any(sign in value for sign in ' "\\') else value
 
 
 def text_of(words: list[str] | None, filter: str, *, projects: Sequence[str] = (), **fields: str) -> str:

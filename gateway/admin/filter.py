@@ -23,7 +23,7 @@ MOST_VALUES = 100
 ALIASES = {
     "error": "err", "code": "err", "error_code": "err", "request": "id", "request_id": "id", "latency": "total", "prompt": "in",
     "completion": "out", "total_tokens": "tokens", "tags": "tag", "end_reason": "end", "usage_source": "source", "from": "since", "to": "until",
-    "call_id": "call",
+    "call_id": "call", "trace_id": "trace", "traceparent": "trace",
 }  # fmt: skip
 _TOKEN = re.compile(r"""\s*(?P<minus>-?)(?:(?P<field>[A-Za-z_]+):)?(?P<rest>(?:"(?:[^"\\]|\\.)*"|[^\s"])*)""")
 _REGEX = re.compile(r"\s*(?P<minus>-?)/(?P<body>(?:[^/\\]|\\.)+)/(?=\s|$)")

@@ -10,6 +10,7 @@ from uuid import UUID
 from gateway.ledger import nusd
 from gateway.store.log_filter import Op, Term
 
+_TRACE = re.compile(r"(?:[0-9A-Fa-f]{2}-)?(?P<id>[0-9A-Fa-f]{32})(?:-[\x21-\x7e]*)?")
 _NUMBER = re.compile(r"(?P<op>>=|<=|>|<|=)?\$?(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>[A-Za-z]*)")
 _COUNTS = {"": 1, "k": 1_000, "K": 1_000, "m": 1_000_000, "M": 1_000_000}
 _UNITS = {"ttft": "2s or 800ms", "total": "8s or 800ms", "overhead": "5ms"}
@@ -112,6 +113,13 @@ def _id(value: str) -> Term:
         return _text("id")(value)
 
 
+def _trace(value: str) -> Term:
+    match = _TRACE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is no trace id: 32 hexadecimal digits, or a whole traceparent")
+    return Term("trace", "=", match["id"].lower())
+
+
 FIELDS: dict[str, Read] = {
     "status": _status,
     "project": _text("project"),
@@ -127,6 +135,7 @@ FIELDS: dict[str, Read] = {
     ),
     "id": _id,
     "call": _id,
+    "trace": _trace,
     "ttft": _number("ttft", _ms("ttft")),
     "total": _number("total", _ms("total")),
     "overhead": _number("overhead", _ms("overhead")),

@@ -142,6 +142,7 @@ async def detail(ask: Ask[Nothing, DetailQuery]) -> LogDetail:
         )
     found = LogDetail(**log_rows.fields(row))
     found.price = await log_search.price_used(ask.db, row["price_id"]) if row["price_id"] else None
+    found.trace = await log_search.trace_of(ask.db, found.trace_id) if found.trace_id else None
     found.cache_write_tokens = row["cache_write_tokens"]
     found.worker_id = row["worker_id"]
     found.details = _details(row["details"])

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.store.log_rows import TRACE_ID
 from gateway.store.pool import Connection
 
 Op = Literal["=", "like", "<", "<=", ">", ">=", "class", "regex", "in"]
@@ -90,6 +91,7 @@ FRAGMENTS: dict[tuple[str, str], str] = {
     ("err", "like"): "r.error_code LIKE ?",
     ("call", "="): "r.call_id = ?",
     ("stream", "="): "r.stream = ?",
+    ("trace", "="): f"{TRACE_ID} = ?",
     ("cache", "="): "(coalesce(r.cached_tokens, 0) > 0) = ?",
     ("tag", "="): "r.tags @> ARRAY[?::text]",
     ("tag", "like"): "EXISTS (SELECT FROM unnest(r.tags) AS t (tag) WHERE t.tag LIKE ?)",

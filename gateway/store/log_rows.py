@@ -9,10 +9,13 @@ import msgspec
 
 from gateway.admin.schema.logs import Attempt, LogRow
 
-COLUMNS = """r.created_at, r.call_id, r.request_id, r.project_id, r.key_id, r.endpoint, r.tier, r.requested_model, r.provider, r.model,
+TRACE_ID = "substring(r.details ->> 'traceparent' FROM 4 FOR 32)"
+"""Of a W3C traceparent, `00-TRACE-SPAN-01`; as the index of migration 0014 has it. NULL for a call that came with none."""
+
+COLUMNS = f"""r.created_at, r.call_id, r.request_id, r.project_id, r.key_id, r.endpoint, r.tier, r.requested_model, r.provider, r.model,
     r.status, r.error_code, r.end_reason, r.stream, r.attempts::text AS attempts, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
     r.reasoning_tokens, r.total_tokens, r.usage_source, r.cost_nusd, r.price_id, r.latency_ms, r.ttft_ms, r.overhead_ms, r."user", r.tags,
-    r.gateway_version"""
+    r.gateway_version, {TRACE_ID} AS trace_id"""
 
 WITH_NAMES = "SELECT f.*, p.slug, k.name"
 """Of the rows `f` of a page, joined with OF_NAMES: names are looked up for the rows that are shown, never for those looked through."""

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from gateway.admin.schema.logs import LogRow, PriceUsed
+from gateway.admin.schema.logs import LogRow, PriceUsed, Trace
 from gateway.errors import BadRequest
 from gateway.store import log_filter, log_rows
 from gateway.store.log_filter import Filter
@@ -60,8 +60,21 @@ PRICE = """
 SELECT id, input_nusd, cached_input_nusd, cache_write_nusd, output_nusd, effective_from, source FROM prices WHERE id = $1
 """
 
+TRACE = """
+SELECT count(*), count(*) FILTER (WHERE f.status >= 400), min(f.created_at), max(f.created_at + f.latency_ms * interval '1 ms'),
+    coalesce(sum(f.total_tokens), 0)::bigint, count(*) FILTER (WHERE f.usage_source = 'estimated'), coalesce(sum(f.cost_nusd), 0)::bigint,
+    count(*) FILTER (WHERE f.cost_nusd IS NULL AND f.total_tokens > 0)
+FROM (
+    SELECT r.status, r.created_at, coalesce(r.latency_ms, 0) AS latency_ms, r.total_tokens, r.usage_source, r.cost_nusd
+    FROM request_logs r
+"""
+OF_TRACE = "\n".join((TRACE, "WHERE", log_rows.TRACE_ID, "= $1 LIMIT $2) f"))
+
 ZERO = UUID(int=0)
 PAGE_BUDGET_S = 0.2
+TRACE_BUDGET_S = 0.1
+MOST_OF_TRACE = 1000
+"""Calls of a trace that are added up: one that has more is no trace but a caller that sends one traceparent with all of its calls."""
 SLOWEST_S = 2.0
 """What a look-up may take at most before it is called too slow."""
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
@@ -221,6 +234,19 @@ async def find(connection: Connection, wanted: str) -> Any | None:
         if row is not None:
             return row
     return await connection.fetchrow(BY_REQUEST_ID, wanted)
+
+
+async def trace_of(connection: Connection, trace_id: str) -> Trace | None:
+    """What the calls of a trace came to; None where adding them up took too long."""
+    try:
+        async with bounded(connection, TRACE_BUDGET_S):
+            row = await connection.fetchrow(OF_TRACE, trace_id, MOST_OF_TRACE)
+    except asyncpg.QueryCanceledError:
+        return None
+    return Trace(
+        id=trace_id, calls=row[0], errors=row[1], since=log_rows.iso(row[2]), until=log_rows.iso(row[3]), total_tokens=row[4],
+        estimated_calls=row[5], cost_nusd=row[6], unpriced_calls=row[7], is_whole=row[0] < MOST_OF_TRACE,
+    )  # fmt: skip
 
 
 async def price_used(connection: Connection, price_id: str) -> PriceUsed | None:

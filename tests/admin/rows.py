@@ -35,10 +35,11 @@ async def write(connection, *finals: Final, worker_id: str = "wrk_test") -> list
 
 MANY = """
 INSERT INTO request_logs (created_at, call_id, request_id, org_id, project_id, key_id, endpoint, provider, model, status, error_code,
-    end_reason, gateway_version, worker_id, total_tokens, cost_nusd, latency_ms, ttft_ms)
+    end_reason, gateway_version, worker_id, total_tokens, cost_nusd, latency_ms, ttft_ms, details)
 SELECT now() - $2 * interval '1 day' * n / $1, gen_random_uuid(), 'req_' || md5(n::text), 'org_1', 'prj_' || n % 10, 'key_' || n % 500, 'chat',
     CASE WHEN n % 3 = 0 THEN 'google' ELSE 'openai' END, 'model-' || n % 7, CASE WHEN n % 40 = 0 THEN 502 ELSE 200 END,
     CASE WHEN n % 40 = 0 THEN 'upstream_error' END, CASE WHEN n % 40 = 0 THEN 'upstream_failed' ELSE 'complete' END, '0.1.0', 'wrk_1',
-    n % 1000, n % 5000, n % 3000, n % 900
+    n % 1000, n % 5000, n % 3000, n % 900,
+    CASE WHEN n % 2 = 0 THEN jsonb_build_object('traceparent', '00-' || md5((n / 10)::text) || '-00f067aa0ba902b7-01') END
 FROM generate_series(1, $1::int) n
 """

@@ -8,6 +8,8 @@ from gateway.store import log_filter
 from tests.admin.rows import final, write
 
 NOW = 1_795_000_000.0
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+OF_TRACE = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
 
 
 def parse(text):
@@ -31,6 +33,7 @@ def parse(text):
         ("tokens:>99999999999999999999", ["too large"]),
         ("stream:maybe", ["yes or no"]),
         ("end:clientclosed", ["'client_closed'"]),
+        ("trace:4bf92f", ["'4bf92f'", "32 hexadecimal digits"]),
         ("source:zzz", ["there are: provider, estimated, none"]),
         ("endpoint:embedings", ["'embeddings'"]),
         ("since:yesterdayish", ["'since:yesterdayish'", "15m"]),
@@ -99,6 +102,11 @@ CASES = {
     "tag:env=prod": {"google", "plain"},
     "tag:env=*": {"google", "plain", "left"},
     "-tag:env=prod": {"limited", "failed", "left"},
+    f"trace:{TRACE}": {"plain", "failed"},
+    f"trace:{TRACE.upper()}": {"plain", "failed"},
+    f"traceparent:00-{TRACE}-00f067aa0ba902b7-01": {"plain", "failed"},
+    f"-trace:{TRACE}": {"google", "limited", "left"},
+    f"trace_id:{'0' * 32},{TRACE} status:5xx": {"failed"},
     "tier:smart": {"google"},
     "end:client_closed": {"left"},
     "source:estimated": {"left"},
@@ -136,7 +144,8 @@ async def rows_of_every_kind(connection, now):
     two = final().attempts * 2
     await write(
         connection,
-        final(request_id="req_plain", project_id="prj_a", key_id="key_ci", user="b c", tags=["env=prod"], created_at=now),
+        final(request_id="req_plain", project_id="prj_a", key_id="key_ci", user="b c", tags=["env=prod"], created_at=now,
+            details=OF_TRACE),
         final(
             request_id="req_google", project_id="prj_a", key_id="key_web", provider="google", model="gemini-4", ttft_ms=2500.0, stream=True,
             cost_nusd=60_000_000, total_tokens=20_000, prompt_tokens=19_000, cached_tokens=7, user="anna", tags=["x", "env=prod"], tier="smart",
@@ -148,7 +157,7 @@ async def rows_of_every_kind(connection, now):
         ),
         final(
             request_id="req_failed", project_id="prj_b", key_id="key_web", status=502, error_code="upstream_error", end_reason="upstream_failed",
-            attempts=two, latency_ms=8000.0, cost_nusd=None, created_at=now - 3,
+            attempts=two, latency_ms=8000.0, cost_nusd=None, created_at=now - 3, details=OF_TRACE,
         ),
         final(
             request_id="req_left", project_id="prj_a", key_id="key_web", stream=True, end_reason="client_closed", usage_source="estimated",

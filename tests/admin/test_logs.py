@@ -119,6 +119,54 @@ async def test_a_count_says_what_matches_and_what_there_is(gateway):
     assert (await gateway.admin("GET", "/logs/count")).json["total"] == 51
 
 
+async def test_the_calls_of_a_trace_are_told_together(gateway):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    asked = await gateway.chat("Hi", headers=parent)
+    alone = await gateway.chat("Hi")
+    broken = await gateway.chat("Hi", headers={"traceparent": f"00-{trace}"})
+    for one in (asked, alone, broken):
+        await gateway.row(one.request_id)
+    told = (await gateway.admin("GET", f"/logs/{asked.request_id}")).json
+    cost = told["cost_nusd"]
+    assert (told["trace_id"], told["trace"]["calls"], told["trace"]["cost_nusd"]) == (trace, 1, cost)
+    began = datetime.fromisoformat(told["created_at"]).timestamp()
+    await write(
+        gateway.db,
+        final(details=parent, created_at=began - 5, status=502, latency_ms=None, cost_nusd=None, total_tokens=7),
+        final(
+            details=parent,
+            created_at=began + 2,
+            usage_source="estimated",
+            latency_ms=500.0,
+            total_tokens=40,
+            cost_nusd=9,
+        ),
+        final(details=parent, created_at=began + 1, status=429, usage_source="none", total_tokens=None, cost_nusd=None),
+    )
+    trace_told = (await gateway.admin("GET", f"/logs/{asked.request_id}")).json["trace"]
+    since, until = (datetime.fromisoformat(trace_told.pop(name)).timestamp() for name in ("since", "until"))
+    assert (round(since - began, 3), round(until - began, 3)) == (-5, 2.5)
+    assert trace_told == {
+        "id": trace, "calls": 4, "errors": 2, "total_tokens": told["total_tokens"] + 47, "estimated_calls": 1, "cost_nusd": cost + 9,
+        "unpriced_calls": 1, "is_whole": True,
+    }  # fmt: skip
+    listed = (await gateway.admin("GET", f"/logs?filter=trace:{trace}")).json["data"]
+    assert {row["trace_id"] for row in listed} == {trace}
+    assert len(listed) == 4
+    for one in (alone, broken):
+        told = (await gateway.admin("GET", f"/logs/{one.request_id}")).json
+        assert (told["trace_id"], told["trace"]) == (None, None)
+
+
+async def test_a_trace_without_end_is_added_up_so_far(gateway, monkeypatch):
+    monkeypatch.setattr(log_search, "MOST_OF_TRACE", 3)
+    parent = {"traceparent": f"00-{'a' * 32}-00f067aa0ba902b7-01"}
+    await write(gateway.db, *(final(details=parent) for _ in range(5)))
+    told = await log_search.trace_of(gateway.db, "a" * 32)
+    assert (told.calls, told.is_whole) == (3, False)
+
+
 @pytest.fixture(scope="module")
 def many_url(postgres_url, template):
     """200,000 calls over twenty days, for the tests that only read."""
@@ -157,6 +205,7 @@ COMMON = [
     "", "status:5xx", "status:502 provider:google", "err:upstream_error", "project:p-3", "key:ci-77", "key:ci-77 status:5xx", "model:model-3",
     "model:mod*", "-provider:openai", "total:>2990ms", "cost:>0.000004", "id:req_c81e728d9d4c2f636f067f89cc14862c", "tokens:>990 project:p-4",
     "ci-77", "since:15m", "status:4xx,5xx since:7d", "user:nobody", "/model-[12]/", "attempts:>1",
+    "trace:c4ca4238a0b923820dcc509a6f75849b", "trace:00000000000000000000000000000000", "-trace:c4ca4238a0b923820dcc509a6f75849b",
 ]  # fmt: skip
 
 
@@ -183,6 +232,26 @@ async def test_no_common_filter_walks_through_the_whole_log(many):
             "\n".join((EVERY, log_filter.where(wanted, 2).sql)), wanted.since or 0.0, *where.values
         )
         assert len(found.rows) == min(100, matching), text
+
+
+async def test_a_trace_is_found_by_its_index_alone(many):
+    wanted = grammar.parse("trace:c4ca4238a0b923820dcc509a6f75849b", time.time())
+    where = log_filter.where(wanted, 5)
+    low, high = datetime.now(UTC) - timedelta(days=30), datetime.now(UTC)
+    for statement, values in (
+        (log_search.page_statement(where, False), (low, high, log_search.ZERO, 101, *where.values)),
+        (log_search.OF_TRACE, (*where.values, 1000)),
+    ):
+        async with log_search.bounded(many, 30):
+            plan = await many.fetchval("EXPLAIN (FORMAT JSON) " + statement, *values)
+        found = list(nodes(json.loads(plan)[0]["Plan"]))
+        assert not [
+            one for one in found if one["Node Type"] == "Seq Scan" and one["Relation Name"].startswith("request_logs_2")
+        ]
+        indexes = [one["Index Name"] for one in found if one.get("Index Name", "").startswith("request_logs_2")]
+        of_traces = [name for name in indexes if name.endswith("substring_created_at_idx")]
+        assert len(of_traces) >= 20
+        assert len(indexes) - len(of_traces) <= 2, indexes  # days with a few rows: it makes no difference
 
 
 def nodes(plan):

@@ -62,6 +62,21 @@ async def test_filters_counts_and_exports(live, gateway, upstream, tmp_path):
     assert missing.status == 5
 
 
+async def test_the_calls_of_a_trace_are_told_together(live, gateway):
+    parent = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    ids = [(await gateway.chat("Hi", headers=headers)).request_id for headers in (parent, parent, {})]
+    for one in ids:
+        await gateway.row(one)
+    told = await live("logs", "get", ids[0])
+    lines = [line for line in told.lines if line.startswith("Trace:")]
+    assert lines[0].split() == ["Trace:", "4bf92f3577b34da6a3ce929d0e0e4736"]
+    assert lines[1].startswith("Trace: 2 calls, $")
+    again = told.err.splitlines()[-1].partition("optyx ")[2].split()
+    assert (await live(*again, "-o", "name")).lines == [ids[1], ids[0]]
+    assert "Trace: 2 calls" not in (await live("logs", "get", ids[2])).out
+    assert (await live("logs", "get", ids[2], "-o", "json")).json["trace"] is None
+
+
 async def test_a_list_goes_on_behind_a_call_and_takes_several_projects(live, gateway):
     await gateway.db.execute(
         "INSERT INTO projects (id, org_id, name, slug) SELECT 'prj_' || n, org_id, n, n FROM projects, unnest($1::text[]) n WHERE slug = 'default'",

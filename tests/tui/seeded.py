@@ -9,12 +9,13 @@ from gateway.admin.log_route import route_of
 from gateway.admin.schema.audit import AuditEntry
 from gateway.admin.schema.keys import Key
 from gateway.admin.schema.limits import Budget, Gauge, LimitRow, LimitsOverview
-from gateway.admin.schema.logs import Attempt, Body, LogDetail, LogRow, PriceUsed
+from gateway.admin.schema.logs import Attempt, Body, LogDetail, LogRow, PriceUsed, Trace
 from gateway.admin.schema.models import Model, Tier, TierTarget
 from gateway.admin.schema.overview import Attention, InFlight, Overview, Rates, Spend, TopRow
 from gateway.admin.schema.projects import Project
 from gateway.admin.schema.providers import Provider, TargetHealth
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 NOW = datetime(2026, 11, 24, 12, 4, 31, tzinfo=UTC)
 GIGA = 1_000_000_000
 
@@ -162,6 +163,7 @@ def call(number: int, at: datetime) -> LogRow:
         user="u-17" if number % 3 == 0 else None,
         tags=["env=prod", "feature=search"] if number % 2 == 0 else None,
         gateway_version="0.1.0",
+        trace_id=TRACE if number % 2 == 0 else None,
     )
 
 
@@ -172,9 +174,7 @@ def detail(row: LogRow) -> LogDetail:
     )  # fmt: skip
     missing = Body(why_not="capture is off for this project")
     details = {
-        "client": "python-openai/3.54",
-        "client_ip": "10.2.0.14",
-        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-01",
+        "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
         "why": "tier smart, asked for by x-optyx-tier" if row.tier else f"the request named {row.requested_model}",
         "targets": [*dict.fromkeys(f"{one.provider}/{one.model}" for one in row.attempts), "google/gemini-4-argon"],
         "left_out": {"anthropic/claude-opus-5": "it is not on the allow-list"},
@@ -187,6 +187,15 @@ def detail(row: LogRow) -> LogDetail:
         **{name: getattr(row, name) for name in row.__struct_fields__},
         price=price if row.cost_nusd else None,
         worker_id="wrk_a1",
+        trace=Trace(
+            id=TRACE,
+            calls=14,
+            errors=1,
+            since=row.created_at,
+            until=iso(datetime.fromisoformat(row.created_at) + timedelta(seconds=8.2)),
+            total_tokens=20_412,
+            cost_nusd=124_000_000,
+        ),
         details=details,
         route=route_of(row, details),
         request_body=missing,

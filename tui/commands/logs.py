@@ -118,6 +118,9 @@ def get(
             )
         for line in calls_shown.route(one.get("route") or {}):
             run.out.line(line)
+        if one.get("trace"):
+            run.out.line(f"Trace: {figures.trace(one['trace'])}")
+            run.done(f"The calls of its trace: optyx logs list trace:{one['trace_id']}")
 
 
 def _bodies(run: Invocation, one: dict[str, Any]) -> None:

@@ -36,7 +36,6 @@ def pairs(rows: list[tuple[str, str, str]], width: int, label: int = 11) -> list
 
 
 def summary(call: LogDetail, width: int) -> list[Line]:
-    details = call.details or {}
     return pairs(
         [
             ("Status", f"{call.status} {call.error_code or call.end_reason}", status_style(call.status)),
@@ -48,12 +47,8 @@ def summary(call: LogDetail, width: int) -> list[Line]:
             ("Key", f"{call.key} ({call.key_id})", ""),
             ("User", call.user or figures.NONE, ""),
             ("Tags", "  ".join(call.tags or []) or figures.NONE, ""),
-            (
-                "Client",
-                "  ".join(str(details[name]) for name in ("client", "client_ip") if details.get(name)) or figures.NONE,
-                "",
-            ),
-            ("Trace", str(details.get("traceparent") or figures.NONE), ""),
+            *([("Trace", call.trace_id, "")] if call.trace_id else []),
+            *([("[s] opens", figures.trace(to_builtins(call.trace)), "dim")] if call.trace else []),
         ],
         width,
     )

@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 
 from gateway.admin.schema.logs import LogDetail
 from tui import figures
+from tui.filter_words import in_quotes
 from tui.location import Location
 from tui.screens import call_lines
 from tui.screens.logs import Logs
@@ -33,7 +34,7 @@ def as_word(value: str | None) -> str:
     """A value as one word of a filter."""
     text = value or ""
     is_plain = all(letter.isalnum() or letter in "._-=@/+" for letter in text)
-    return text if is_plain else f'"{text}"'
+    return text if is_plain else in_quotes(text)
 
 
 class Detail(View):
@@ -190,11 +191,12 @@ class Detail(View):
         self.optyx.redraw_chrome()
 
     def action_alike(self) -> None:
-        """A session is what its caller says: one user's calls, or those that carry the same tag."""
+        """A session is what its caller says: the calls of one trace, of one user, or those that carry the same tag."""
         call = self.call
         if call is None:
             return
-        ways = [("its user", f"user:{as_word(call.user)}")] if call.user else []
+        ways = [("its trace", f"trace:{call.trace_id}")] if call.trace_id else []
+        ways += [("its user", f"user:{as_word(call.user)}")] if call.user else []
         ways += [("its tag", f"tag:{as_word(tag)}") for tag in call.tags or []]
         ways.append(
             ("its key and model", f"key:{as_word(call.key)} model:{as_word(call.model or call.requested_model)}")

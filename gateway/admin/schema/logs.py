@@ -59,6 +59,25 @@ class LogRow(Record):
     user: str | None = None
     tags: list[str] | None = None
     gateway_version: str = ""
+    trace_id: str | None = None
+    """Of the caller's `traceparent`."""
+
+
+class Trace(Record):
+    """What belongs together: the calls with this trace id, and what they came to. `since` is the first one's arrival, `until` the last one's
+    end. Nothing is mixed silently: of the tokens those of `estimated_calls` are estimates, and `unpriced_calls` are not in the cost.
+    `is_whole` false: there are more calls, and these are only some of them."""
+
+    id: str = ""
+    calls: int = 0
+    errors: int = 0
+    since: str = ""
+    until: str = ""
+    total_tokens: int = 0
+    estimated_calls: int = 0
+    cost_nusd: int = 0
+    unpriced_calls: int = 0
+    is_whole: bool = True
 
 
 class PriceUsed(Record):
@@ -108,6 +127,7 @@ class CallRoute(Record):
 class LogDetail(LogRow):
     route: CallRoute = msgspec.field(default_factory=CallRoute)
     price: PriceUsed | None = None
+    trace: Trace | None = None
     cache_write_tokens: int | None = None
     worker_id: str = ""
     details: dict[str, Any] | None = None

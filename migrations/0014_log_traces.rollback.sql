@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS request_logs_by_trace;
