@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typer.main import get_command
 
 from tests.cli import reference
 from tests.cli.line import PROGRAM, optyx, process
+from tests.tui import fake_gateway
 from tui import completing, flags
 from tui.cli import COMMANDS, DEFAULTS
 from tui.coercing import converter_for
@@ -107,6 +109,39 @@ def test_the_page_holds_the_tree():
 
 def test_spec_is_json_also_without_a_gateway():
     assert optyx("spec").json == COMMAND_TREE
+    assert optyx("version", "-o", "json").json["gateway"] is None
+
+
+def test_a_version_is_held_against_the_gateway_s_and_nobody_else_is_asked(fake, monkeypatch):
+    same = optyx("version", "--check")
+    assert (same.status, same.lines) == (0, ["Client:  0.1.0", "Gateway: 0.1.0"])
+    assert "Whether there is a newer one was not asked" in same.err
+    for ours, advice in (
+        ("0.0.9", "Here: pipx install --force optyx==0.1.0"),
+        ("0.1.10", "On the gateway's machine"),
+        ("0.2.0rc1", "one version"),
+    ):
+        monkeypatch.setattr("gateway.version.VERSION", ours)
+        other = optyx("version", "--check", "-o", "json")
+        assert (other.status, other.json) == (9, {"client": ours, "gateway": "0.1.0"})
+        assert f"fix: {advice}" in other.err or advice in other.err
+        assert optyx("version").status == 0
+    assert {path for _, path, _, _ in fake.seen} == {"/health"}
+
+
+def test_a_version_can_not_be_held_against_nobody_s(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setenv("OPTYX_GATEWAY_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    assert optyx("version", "--check").status == 3
+    assert optyx("version", "-o", "json").json["gateway"] is None
+
+
+def test_a_stranger_s_version_is_none(fake, monkeypatch):
+    routes = [("GET", "/health", lambda h: {"version": "9"}), *fake_gateway.ROUTES]
+    monkeypatch.setattr(fake_gateway, "ROUTES", routes)
+    ran = optyx("version", "--check")
+    assert (ran.status, ran.out) == (1, "")
+    assert "no Optyx gateway" in ran.err
     assert optyx("version", "-o", "json").json["gateway"] is None
 
 

@@ -16,6 +16,7 @@ from tui.checks.finding import Finding, ok, problem, skipped
 from tui.checks.services import clock, no_provider
 from tui.faults import Fault
 from tui.invocation import Invocation, path_of
+from tui.versions import skew
 
 CERTIFICATE_DAYS = 14
 FIRST_BYTES_S = 3.0
@@ -186,14 +187,9 @@ def auth(run: Invocation, way: Way) -> Iterator[Finding]:
     yield ok("auth", "token", f"Signed in as {who.get('name')}, {who.get('role')}.")
     from gateway.version import VERSION
 
-    if who.get("version") and who["version"] != VERSION:
-        yield problem(
-            "auth",
-            "version",
-            f"The gateway is {who['version']}, this client {VERSION}.",
-            "Some commands may be refused.",
-            "Install the gateway's version here, or upgrade the gateway.",
-        )
+    found = skew(VERSION, who["version"]) if who.get("version") else None
+    if found is not None:
+        yield problem("auth", "version", *found)
 
 
 def gateway(run: Invocation, way: Way) -> Iterator[Finding]:

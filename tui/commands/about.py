@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from tui.columns import Column
-from tui.faults import Fault, usage
-from tui.invocation import current
+from tui.faults import FINDINGS, Fault, usage
+from tui.invocation import Invocation, current
 
 version = typer.Typer()
 spec = typer.Typer()
@@ -19,18 +19,46 @@ tui = typer.Typer()
 
 
 @version.command()
-def version_command() -> None:
-    """This client's version, and the gateway's when one answers."""
+def version_command(
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit status 9 when the gateway is of another version, 3 when none answers.")
+    ] = False,
+) -> None:
+    """This client's version, and the gateway's when one answers. No one else is asked: releases are looked up nowhere."""
     from gateway.version import VERSION
 
     run = current()
+    run.flags.retries = 0
     told: dict[str, Any] = {"client": VERSION, "gateway": None}
     try:
-        run.flags.retries = 0
-        told["gateway"] = run.get("/health").get("version")
+        health = run.get("/health")
+        if isinstance(health, dict) and health.get("service") == "optyx-gateway":
+            told["gateway"] = health.get("version")
     except Fault:
-        pass  # no gateway: the client's version is still an answer
+        if check:
+            raise
+        # no gateway: the client's version is still an answer
+    if check and not told["gateway"]:
+        raise Fault(
+            f"what answers at {run.place.url} is no Optyx gateway", code="not_optyx", hint="correct the address"
+        )
     run.show(told, [Column("client", "client"), Column("gateway", "gateway")], "client")
+    if check:
+        _check(run, VERSION, told["gateway"])
+
+
+def _check(run: Invocation, client: str, gateway: str) -> None:
+    from tui.versions import skew
+
+    found = skew(client, gateway)
+    if found is None:
+        run.done(
+            "Client and gateway are of one version. Whether there is a newer one was not asked: pipx upgrade optyx looks."
+        )
+        return
+    run.done(f"{found.what} {found.why}")
+    run.done(f"fix: {found.fix}")
+    raise typer.Exit(FINDINGS)
 
 
 @spec.command()
