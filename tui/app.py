@@ -33,7 +33,7 @@ from tui.typeahead import TypeAhead
 from tui.undo import Undo
 from tui.widgets.bound import bindings
 from tui.widgets.chrome import Banner, Prompt, Tabs, notice_line
-from tui.widgets.dialogs import Confirm, Menu, Reading
+from tui.widgets.dialogs import Confirm, Menu, Reading, TypeName
 from tui.widgets.line import Line, folded
 from tui.widgets.panel import Bar, Painted
 
@@ -337,13 +337,30 @@ class OptyxApp(Places):
     def confirm(self, question: str, effect: list[str], verb: str, then: Callable[[], None]) -> None:
         """Asks, and does it only on a deliberate `Y`."""
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                then()
-            else:
-                self.say("Cancelled: nothing was changed.")
+        self.push_screen(Confirm(question, effect, verb, self._guard), lambda yes: self._answered(yes, then))
 
-        self.push_screen(Confirm(question, effect, verb, guard=self.context if self.guarded else ""), answered)
+    def confirm_by_name(
+        self,
+        question: str,
+        effect: list[str],
+        verb: str,
+        then: Callable[[], None],
+        name: str,
+        title: str = "Please confirm",
+    ) -> None:
+        """Asks, and does it only when the name was typed out."""
+        dialog = TypeName(question, effect, name, verb, title, self._guard)
+        self.push_screen(dialog, lambda yes: self._answered(yes, then))
+
+    @property
+    def _guard(self) -> str:
+        return self.context if self.guarded else ""
+
+    def _answered(self, yes: bool | None, then: Callable[[], None]) -> None:
+        if yes:
+            then()
+        else:
+            self.say("Cancelled: nothing was changed.")
 
     # Leaving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from tui.link import Held
+from tui.screens.view import ASKED
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
@@ -37,7 +37,12 @@ class Undo:
         """Takes these changes back, the last one first."""
         if not self.left_s:
             app.say("Nothing to undo: the last change is older than 30 s, or can't be undone.", "warning")
-            return
+        elif app.guarded:
+            app.confirm(f"Undo: {self.text}?", [], "undo", lambda: self._send(app))
+        else:
+            self._send(app)
+
+    def _send(self, app: OptyxApp) -> None:
         audit_ids, self._audit_ids = self._audit_ids, []
 
         def undo(client: Client) -> Any:
@@ -47,8 +52,6 @@ class Undo:
             app.say(f"Undone: {self.text}.")
             app.action_refresh_now()
 
-        if app.readonly or app.view is None:
-            app.say(str(Held("Held: this session is read-only.")), "warning")
-            return
-        app.view.arrived_undo = undone  # type: ignore[attr-defined]
-        app.view.change("undo", undo)
+        if app.view is not None:
+            app.view.arrived_undo = undone  # type: ignore[attr-defined]
+            app.view.change("undo", undo, ASKED)

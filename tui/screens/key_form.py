@@ -35,8 +35,8 @@ def key_fields(project: str, projects: Sequence[str], like: Key | None) -> list[
     ]
 
 
-def make_key(app: OptyxApp, project: str, answers: dict[str, str]) -> None:
-    """Asks the gateway for a key; the keys view shows it once."""
+def make_key(app: OptyxApp, project: str, answers: dict[str, str], unasked: str) -> None:
+    """Asks the gateway for a key; the keys view shows it once. `unasked`: as for any change of a view."""
     body: dict[str, Any] = {"name": answers["name"]}
     if answers.get("expires", "never") != "never":
         body["expires_at"] = (
@@ -57,7 +57,7 @@ def make_key(app: OptyxApp, project: str, answers: dict[str, str]) -> None:
             client.save_limits("key", made.id, limits)
         return made
 
-    app.view_for("keys").change("made", make)
+    app.view_for("keys").change("made", make, unasked)
 
 
 def whole_or_none(text: str) -> str:

@@ -17,9 +17,8 @@ from tui.screens.key_columns import COLUMNS, columns_for
 from tui.screens.key_form import key_fields, make_key
 from tui.screens.key_lines import WHAT, key_lines
 from tui.screens.secret import ShownOnce
-from tui.screens.view import View, as_json
+from tui.screens.view import ASKED, View, as_json
 from tui.widgets.bound import bindings
-from tui.widgets.dialogs import TypeName
 from tui.widgets.form import Field, Form
 from tui.widgets.grid import GridTable
 from tui.widgets.line import Line
@@ -175,7 +174,8 @@ class Keys(View):
 
         def given(answers: dict[str, str] | None) -> None:
             if answers:
-                make_key(self.optyx, answers.get("project") or project, answers)
+                of = answers.get("project") or project
+                make_key(self.optyx, of, answers, f"Create the key {answers['name']} in {of}?")
 
         self.app.push_screen(
             Form(
@@ -211,7 +211,7 @@ class Keys(View):
         def given(answers: dict[str, str] | None) -> None:
             if answers:
                 grace = GRACES[answers["grace"]]
-                self.change("made", lambda client: client.rotate_key(one.id, grace))
+                self.change("made", lambda client: client.rotate_key(one.id, grace), f"Rotate {one.name}?")
 
         self.app.push_screen(Form(f"Rotate {one.name}", fields, "rotate", notes), given)
 
@@ -229,6 +229,7 @@ class Keys(View):
             self.change(
                 "switched",
                 lambda client: each(chosen, lambda one: one.name, lambda one: client.switch_key(one.id, enable)),
+                f"Enable {names}?" if enable else ASKED,
             )
 
         if enable:
@@ -252,17 +253,18 @@ class Keys(View):
             f"{who} made {calls:,} calls in 24 h. Programs that use {whom} are refused from now on, for ever.",
         ]
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.rows.marked.clear()
-                self.verb = "revoked"
-                self.change(
-                    "revoked", lambda client: each(chosen, lambda one: one.name, lambda one: client.revoke_key(one.id))
-                )
+        def act() -> None:
+            self.rows.marked.clear()
+            self.verb = "revoked"
+            self.change(
+                "revoked",
+                lambda client: each(chosen, lambda one: one.name, lambda one: client.revoke_key(one.id)),
+                ASKED,
+            )
 
         typed = f"revoke {len(chosen)}" if many else chosen[0].name
         question = f"Revoke {len(chosen)} keys for ever?" if many else f"Revoke {names} for ever?"
-        self.app.push_screen(TypeName(question, effect, typed, "revoke"), answered)
+        self.optyx.confirm_by_name(question, effect, "revoke", act, typed, "This can't be undone")
 
     def arrived_revoked(self, data: Outcome) -> None:
         self.optyx.say(data.said("revoked"), "error" if data.failed else "information")

@@ -271,6 +271,7 @@ class Limits(View):
                     lambda client: client.raise_budget(
                         one.id, answers["add"], f"{answers['until']}T00:00:00Z", answers["reason"]
                     ),
+                    f"Raise the budget of {one.subject_name} by ${answers['add']} until {answers['until']}?",
                 )
 
         self.app.push_screen(Form(f"Override for {one.scope} {one.subject_name}", fields, "raise"), given)
@@ -305,7 +306,8 @@ class Limits(View):
             if answers:
                 self.doing = f"changed the limits of {name}"
                 body = edited(present, answers)
-                self.change("changed", lambda client: client.save_limits(scope, subject, body, etag))
+                question = f"Change the limits of {name}?"
+                self.change("changed", lambda client: client.save_limits(scope, subject, body, etag), question)
 
         notes = [f"{others} more (other windows, models, tiers) stay as they are."] if others else []
         self.app.push_screen(Form(f"Limits of {scope} {name}", fields, "save", notes), given)

@@ -21,7 +21,7 @@ from tui.location import Location
 from tui.running import Run, recorded
 from tui.screens.meter import meter_lines
 from tui.screens.secret import snippet
-from tui.screens.view import View
+from tui.screens.view import ASKED, View
 from tui.widgets.bound import bindings
 from tui.widgets.editor import EditorPanel, Item
 from tui.widgets.line import Line, wrapped
@@ -73,6 +73,8 @@ class Playground(View):
         self.comparing = False
         self.drawn: tuple[Any, ...] = ()
         self.making = False
+        self.may_spend = False
+        """Of a protected context: whether it was asked for in this session."""
         self.given_key = ""
         self.replayed: LogDetail | None = None
         """One that came before the form was there to take it."""
@@ -233,6 +235,10 @@ class Playground(View):
         if self.optyx.readonly:
             self.optyx.say("Held: this session is read-only. Not sent.", "warning")
             return
+        if self.optyx.guarded and not self.may_spend:
+            effect = ["Every run is logged, priced and counted. This is asked once in a session."]
+            self.optyx.confirm(f"Send real calls through {self.optyx.context}?", effect, "send", self._allow)
+            return
         project = self.form.value("project")
         secret = self.form.value("secret").strip() if self.form.value("way") == TYPED else self.secrets.get(project, "")
         if secret:
@@ -259,7 +265,11 @@ class Playground(View):
                 )
                 return made
 
-            self.change("made", make)
+            self.change("made", make, ASKED)
+
+    def _allow(self) -> None:
+        self.may_spend = True
+        self.action_run()
 
     def arrived_made(self, data: NewKey) -> None:
         self.making = False
@@ -276,7 +286,11 @@ class Playground(View):
         models = [self.form.value("model").strip() or "fast"]
         if self.comparing and self.form.value("second").strip():
             models.append(self.form.value("second").strip())
-        self.runs = [Run(self.optyx.url, secret, self.body(model)) for model in models]
+        self._paint()
+        for run in self.runs:
+            if not run.done:
+                run.stop()
+        self.runs, self.drawn = [Run(self.optyx.url, secret, self.body(model)) for model in models], ()
         for run in self.runs:
             run.start()
         self.query_one("#answer-2").display = len(self.runs) > 1

@@ -11,7 +11,7 @@ from tui import figures
 from tui.bulk import Outcome, each
 from tui.location import Location
 from tui.screens.call_lines import pairs
-from tui.screens.view import View, as_json
+from tui.screens.view import ASKED, View, as_json
 from tui.widgets.bound import bindings
 from tui.widgets.columned import Column
 from tui.widgets.form import Field, Form
@@ -227,7 +227,8 @@ class Projects(View):
         def given(answers: dict[str, str] | None) -> None:
             if answers:
                 self.first_key = answers["key"]
-                self.change("created", lambda client: client.create_project(answers["name"]))
+                question = f"Create the project {answers['name']}{' with its first key' if self.first_key else ''}?"
+                self.change("created", lambda client: client.create_project(answers["name"]), question)
 
         self.app.push_screen(
             Form("New project", fields, "create", ["A project groups keys, settings, limits and logs."]), given
@@ -242,7 +243,7 @@ class Projects(View):
             from tui.screens.key_form import make_key
 
             self.optyx.go(Location("keys", project=made.slug))
-            make_key(self.optyx, made.slug, {"name": self.first_key})
+            make_key(self.optyx, made.slug, {"name": self.first_key}, ASKED)
 
     def action_rename(self) -> None:
         one = self.rows.current
@@ -253,7 +254,8 @@ class Projects(View):
         def given(answers: dict[str, str] | None) -> None:
             if answers and answers["name"] != one.name:
                 self._doing = f"renamed {one.name}"
-                self.change("changed", lambda client: client.update_project(one.slug, name=answers["name"]))
+                question = f"Rename {one.name} to {answers['name']}?"
+                self.change("changed", lambda client: client.update_project(one.slug, name=answers["name"]), question)
 
         self.app.push_screen(Form(f"Rename {one.name}", fields, "rename"), given)
 
@@ -271,6 +273,7 @@ class Projects(View):
             self.change(
                 "archived",
                 lambda client: each(chosen, lambda one: one.name, lambda one: client.archive_project(one.slug)),
+                ASKED,
             )
 
         effect = [f"Its {keys} usable keys stop working at once; its data stays.", "u takes it back for 30 s."]

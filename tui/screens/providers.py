@@ -10,7 +10,7 @@ from gateway.admin.schema.record import Changed
 from tui import figures
 from tui.location import Location
 from tui.screens.call_lines import pairs
-from tui.screens.view import View, as_json
+from tui.screens.view import ASKED, View, as_json
 from tui.widgets.bound import bindings
 from tui.widgets.columned import Column
 from tui.widgets.form import Field, Form
@@ -182,7 +182,7 @@ class Providers(View):
             self.testing = one.name
             self._draw()
             self.tests.pop(one.name, None)
-            self.change("tested", self.in_parts(lambda client: client.test_provider(one.name)))
+            self.change("tested", self.in_parts(lambda client: client.test_provider(one.name)), ASKED)
             if self.optyx.readonly:
                 self.testing = ""
 
@@ -217,7 +217,7 @@ class Providers(View):
             f"Close the circuit of {name} now?",
             effect,
             "close",
-            lambda: self.change("changed", lambda client: client.close_circuit(name)),
+            lambda: self.change("changed", lambda client: client.close_circuit(name), ASKED),
         )
 
     def action_disable(self) -> None:
@@ -228,7 +228,8 @@ class Providers(View):
         self.doing = f"{'enabled' if enable else 'disabled'} {name}"
 
         def act() -> None:
-            self.change("changed", lambda client: client.update_provider(name, enabled=enable))
+            unasked = f"Enable {name}?" if enable else ASKED
+            self.change("changed", lambda client: client.update_provider(name, enabled=enable), unasked)
 
         if enable:
             act()
@@ -261,7 +262,8 @@ class Providers(View):
             if answers:
                 secret = answers["credential"]
                 self.doing = f"set the credential of {name}"
-                self.change("changed", lambda client: client.update_provider(name, credential=secret))
+                question = f"Set the credential of {name}?"
+                self.change("changed", lambda client: client.update_provider(name, credential=secret), question)
 
         self.app.push_screen(
             Form(

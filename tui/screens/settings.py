@@ -23,9 +23,9 @@ from tui.location import Location
 from tui.screens.conflict import Conflict
 from tui.screens.settings_form import item_of, settings_items, settings_of
 from tui.screens.settings_review import is_same, review, word
-from tui.screens.view import View, as_json
+from tui.screens.view import ASKED, View, as_json
 from tui.widgets.bound import bindings
-from tui.widgets.dialogs import Menu, TypeName
+from tui.widgets.dialogs import Menu
 from tui.widgets.editor import EditorPanel
 from tui.widgets.line import Line, wrapped
 from tui.widgets.panel import Panel, TextPanel
@@ -230,21 +230,15 @@ class Settings(View):
             effect.append(f"{refused:,} calls of the last 24 h would have been refused.")
         version = self.base.version + 1 if self.base else 1
         question = f"Save v{version} of {self.project}?"
-        if not self.optyx.guarded:
+        if self.optyx.guarded:
+            self.optyx.confirm_by_name(question, effect, "save", lambda: self._send(changes), self.project)
+        else:
             self.optyx.confirm(question, effect, "save", lambda: self._send(changes))
-            return
-
-        def typed(yes: bool | None) -> None:
-            if yes:
-                self._send(changes)
-
-        effect.append(f"The context {self.optyx.context} is protected.")
-        self.app.push_screen(TypeName(question, effect, self.project, "save", "Please confirm"), typed)
 
     def _send(self, changes: dict[str, Any]) -> None:
         self.saving = changes
         project, etag = self.project, self.etag
-        self.change("saved", lambda client: client.save_settings(project, changes, etag))
+        self.change("saved", lambda client: client.save_settings(project, changes, etag), ASKED)
 
     def arrived_saved(self, data: Changed) -> None:
         self.optyx.say(f"Saved the settings of {self.project}. u undoes.")
@@ -303,7 +297,7 @@ class Settings(View):
                     else "It says the same as today.",
                 ],
                 "restore",
-                lambda: self.change("saved", lambda client: client.restore_settings(project, version)),
+                lambda: self.change("saved", lambda client: client.restore_settings(project, version), ASKED),
             )
 
         self.app.push_screen(Menu("Versions", entries), chosen)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tui.calls import Client
 
 
+ASKED = ""
+
+
 class View(Vertical):
     """A view keeps its widgets while another is shown. `load` is called on a visit and then every `every_s` seconds.
 
@@ -98,13 +101,23 @@ class View(Vertical):
         self.waiting.add(what)
         self.optyx.link.ask(self, what, ask, ticket)
 
-    def change(self, what: str, ask: Callable[[Client], Any]) -> None:
-        """A change; its answer comes as `arrived_<what>`. Nothing is sent in a read-only session."""
+    def change(self, what: str, ask: Callable[[Client], Any], unasked: str) -> None:
+        """A change; its answer comes as `arrived_<what>`. Nothing is sent in a read-only session.
+
+        `unasked`: the question that a protected context puts before it, or ASKED where the user has just answered one.
+        """
         if self.optyx.readonly:
             self.optyx.say("Held: this session is read-only. Not sent.", "warning")
             return
-        ticket = self.tickets[what] = self.tickets.get(what, 0) + 1
-        self.optyx.link.change(self, what, ask, ticket)
+
+        def send() -> None:
+            ticket = self.tickets[what] = self.tickets.get(what, 0) + 1
+            self.optyx.link.change(self, what, ask, ticket)
+
+        if unasked and self.optyx.guarded:
+            self.optyx.confirm(unasked, [], "go on", send)
+        else:
+            send()
 
     def forget(self, what: str) -> None:
         """An answer of this kind that is still to come is no longer wanted."""

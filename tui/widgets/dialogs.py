@@ -73,6 +73,16 @@ class Dialog(ModalScreen[Any]):
         cast("OptyxApp", self.app).redraw_chrome()
 
 
+def _asked(question: str, effect: Sequence[str], guard: str, width: int) -> list[Line]:
+    """What a confirmation is about. `guard`: the name of the protected context that it would change something through."""
+    lines: list[Line] = [[], *wrapped(question, width, "strong"), *([[]] if effect else [])]
+    for sentence in effect:
+        lines += wrapped(sentence, width)
+    if guard:
+        lines += [[], [(f" {guard} ", "guard"), (" this context is protected", "warn")]]
+    return lines
+
+
 class Confirm(Dialog):
     """Answers True for `Y`; anything else is False."""
 
@@ -90,12 +100,7 @@ class Confirm(Dialog):
 
     def on_mount(self) -> None:
         super().on_mount()
-        width = self.text_width()
-        lines: list[Line] = [[], *wrapped(self.question, width, "strong"), []]
-        for sentence in self.effect:
-            lines += wrapped(sentence, width)
-        if self.guard:
-            lines += [[], [(f" {self.guard} ", "guard"), (" this context is protected", "warn")]]
+        lines = _asked(self.question, self.effect, self.guard, self.text_width())
         lines += [[], [("[Y]", "key"), (f" {self.verb}     ", ""), ("▸ [esc] cancel", "strong")], []]
         self.query_one(DialogPanel).set_lines(lines)
         self.query_one(DialogPanel).focus()
@@ -120,10 +125,10 @@ class TypeName(Dialog):
     KEYS = (("enter", "confirm, once it is typed"), ("esc", "cancel"))
 
     def __init__(
-        self, question: str, effect: Sequence[str], name: str, verb: str, title: str = "This can't be undone"
+        self, question: str, effect: Sequence[str], name: str, verb: str, title: str = "Please confirm", guard: str = ""
     ) -> None:
         super().__init__()
-        self.dialog_title = title
+        self.dialog_title, self.guard = title, guard
         self.question, self.effect, self.object_name, self.verb = question, effect, name, verb
         self.typed = ""
 
@@ -137,10 +142,7 @@ class TypeName(Dialog):
         self._draw()
 
     def _draw(self) -> None:
-        width = self.text_width()
-        lines: list[Line] = [[], *wrapped(self.question, width, "strong"), []]
-        for sentence in self.effect:
-            lines += wrapped(sentence, width)
+        lines = _asked(self.question, self.effect, self.guard, self.text_width())
         matches = self.typed == self.object_name
         lines += [
             [],

@@ -97,7 +97,7 @@ async def test_in_a_protected_context_settings_are_saved_by_the_projects_name(ga
     async with stage(gateway, WIDE, Location("settings", project="acme"), guarded=True) as (app, pilot):
         app.view.form.set_value("failover", "off")
         await pilot.press("ctrl+s")
-        await until(lambda: "The context prod is protected." in screen_text(app), pilot)
+        await until(lambda: " prod  this context is protected" in screen_text(app), pilot)
         await pilot.press("enter")
         assert not asked(gateway, "PATCH", "/settings")
         await typed(pilot, "acme")
