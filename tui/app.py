@@ -72,7 +72,9 @@ class OptyxApp(Places):
         why_not: str = "",
         early_keys: str = "",
         remembered: Remembered | None = None,
+        sign_in: Callable[[], Callable[[], Client] | None] | None = None,
     ) -> None:
+        """`sign_in` looks for credentials anew."""
         self.early_keys = early_keys
         """What was typed while there was nobody yet to take it."""
         theme = "mono" if os.environ.get("NO_COLOR") else theme
@@ -97,7 +99,8 @@ class OptyxApp(Places):
         self.undo = Undo()
         self.pulse = Pulse(self)
         self.interrupted_at = 0.0
-        self.greeting = False
+        self.sign_in = sign_in
+        self.was_away = False
         self.typeahead = TypeAhead(self, super().on_event)
         self.next_context = ""
         """Set by `:ctx NAME`: where to go when this app has ended."""
@@ -180,18 +183,26 @@ class OptyxApp(Places):
 
     def greet(self) -> None:
         """Asks whose token this is: once at the start, and again when nothing else has been asked for a while."""
-        self.greeting = True
+        self.link.greeted_at = time.monotonic()
         self.link.ask(self, "whoami", lambda client: client.whoami())
 
     def on_arrived(self, message: Arrived) -> None:
         """The role decides which keys the footer offers."""
-        self.greeting = False
+        self.link.greeted_at = None
         self.role, self.gateway_version = message.data.role, message.data.version
         self.redraw_chrome()
 
+    def sign_in_again(self) -> None:
+        """With what `optyx login` has left meanwhile."""
+        connect = self.sign_in() if self.sign_in is not None else None
+        if connect is not None:
+            self.link.begin_anew(connect)
+            for view in self.views.values():
+                view.woke(0.0)
+
     def on_failed(self, message: Failed) -> None:
         """Nothing hangs on it: the gateway refuses what the role may not do, and says so."""
-        self.greeting = False
+        self.link.greeted_at = None
 
     def _title(self) -> None:
         if self.is_headless or self._driver is None:
@@ -417,6 +428,10 @@ class OptyxApp(Places):
     # The terminal
 
     def on_link_changed(self, message: LinkChanged) -> None:
+        """A gateway that is back may be another version of itself, and the role another."""
+        was_away, self.was_away = self.was_away, self.link.state not in ("live", "connecting")
+        if was_away and not self.was_away:
+            self.greet()
         self.redraw_chrome()
 
     def on_tabs_chosen(self, message: Tabs.Chosen) -> None:

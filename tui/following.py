@@ -19,7 +19,7 @@ from tui.flags import seconds
 from tui.invocation import Invocation
 from tui.output import note, say
 from tui.safe import visible_lines
-from tui.wire import EventStream, GatewayError, Unreachable
+from tui.wire import BEATS_S, EventStream, GatewayError, Unreachable
 
 TAIL = "/admin/v1/logs/tail"
 MATCH_GRACE_S = 3.0
@@ -40,7 +40,7 @@ class Watch(threading.Thread):
         super().__init__(name="watch", daemon=True)
         self.hit = ""
         self._done = done
-        self.stream = EventStream(run.wire, TAIL, {"filter": text})
+        self.stream = EventStream(run.wire, TAIL, {"filter": text}, timeout_s=BEATS_S)
 
     def run(self) -> None:
         try:
@@ -111,7 +111,7 @@ class Following:
 
     def _open(self, lines: int, since: str) -> None:
         query = {"filter": self._text, "sample": "never" if self._form.is_json else self._form.sample}
-        self._stream = EventStream(self._run.wire, TAIL, query, self._last_id)
+        self._stream = EventStream(self._run.wire, TAIL, query, self._last_id, timeout_s=BEATS_S)
         if not self._watches:
             for text, status in ((self._fail, faults.FINDINGS), (self._until, 0)):
                 if text:

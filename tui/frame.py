@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gateway.version import VERSION
 from tui import clock
 from tui.launch import LEAST
 from tui.widgets.chrome import Banner, keys_line, tabs_line, top_line
@@ -27,9 +28,10 @@ def draw(app: OptyxApp) -> None:
     width = app.size.width
     place = app.history.here
     rights = "read-only" if app.readonly else "viewer: no changes" if not app.may_write else ""
+    note = "   ".join(part for part in (rights, _skew(app.gateway_version)) if part)
     crumbs = place.crumbs(app.context)
     app.query_one("#top", Bar).set_line(
-        top_line(crumbs, app.link.said(), clock.moment(), width, guarded=app.guarded, rights=rights)
+        top_line(crumbs, app.link.said(), clock.moment(), width, guarded=app.guarded, note=note)
     )
     app.query_one("#tabs", Bar).set_line(tabs_line(TAB_OF.get(place.screen, place.screen), width))
     app.query_one(Banner).set_lines(_banner(app))
@@ -49,6 +51,12 @@ def title(app: OptyxApp) -> str:
     return visible(f"optyx {app.context}" + (f" ✖{app.urgent}" if app.urgent else ""))
 
 
+def _skew(gateway: str) -> str:
+    """Said when one of the two is of a version that may speak otherwise."""
+    differs = gateway.split(".")[:2] != VERSION.split(".")[:2]
+    return f"▲ gateway {visible(gateway)}, client {VERSION}" if gateway and differs else ""
+
+
 def _banner(app: OptyxApp) -> list[Line]:
     link = app.link
     if link.state == "offline":
@@ -60,7 +68,13 @@ def _banner(app: OptyxApp) -> list[Line]:
     if link.state == "signed_out":
         return [
             [(f" ✖ The gateway does not take this admin token ({app.url}).", "banner")],
-            [("   optyx login signs in again.", "banner")],
+            [("   optyx login, in another terminal, signs in again; ^r then goes on here.", "banner")],
+        ]
+    if link.state == "stale":
+        age = f"Showing data {int(link.age_s)} s old. " if link.last_answer else ""
+        return [
+            [(" ▲ The gateway answers, but its database does not: nothing new can be read.", "banner")],
+            [(f"   {age}Known keys go on working.   :doctor why", "banner")],
         ]
     return []
 

@@ -1,7 +1,8 @@
 """The line to the gateway: calls run in a few threads, and their fate decides what line 1 of the screen says.
 
 A client is made per thread (`http.client` keeps one connection each). Reads are tried again by whoever wants them; writes never are.
-Offline, the next try comes after 0.5 to 2.9 s, and writes are refused here, so that a form keeps its text.
+Offline, the next try comes after 0.5 to 2.9 s, and writes are refused here, so that a form keeps its text. A gateway that answers while its
+database does not is `stale`: what is shown grows old.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ State = Literal["connecting", "live", "stale", "offline", "signed_out", "no_cred
 LONGEST_WAIT_S = 2.4
 """So that a gateway that listens again is live on every screen within 3 s (jitter included)."""
 STALE_AFTER_S = 12.0
+SILENT_S = 2.0
+"""Nobody waits longer for a greeting: after that what is shown is called stale, though the connection stands."""
+NO_DATABASE = "database_unavailable"
+HELD = {
+    "offline": "Held: the gateway is away. Not sent.",
+    "signed_out": "Held: signed out. Not sent.",
+    "no_credentials": "Held: not connected. Not sent.",
+}
 
 
 class Held(Exception):
@@ -46,7 +55,10 @@ class Link:
         self.last_answer = 0.0
         self.next_try = 0.0
         self.failures = 0
+        self.greeted_at: float | None = None
+        """Since when the gateway has been asked whether it is there."""
         self._closed = False
+        self._generation = 0
         self._clients: list[Client] = []
         self._local = threading.local()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="gateway")
@@ -60,11 +72,23 @@ class Link:
 
     def client(self) -> Client:
         """This thread's client."""
-        client: Client | None = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = self.connect()
-            self._clients.append(client)
-        return client
+        made: tuple[int, Client] | None = getattr(self._local, "made", None)
+        if made is None or made[0] != self._generation:
+            made = self._local.made = self._generation, self.connect()
+            self._clients.append(made[1])
+        return made[1]
+
+    def begin_anew(self, connect: Callable[[], Client] | None = None) -> None:
+        """From now on over new connections: with other credentials, or because those there may have died meanwhile."""
+        self.connect = connect or self.connect
+        self._generation += 1
+        self.next_try = 0.0
+
+    def woke(self, uncounted_s: float) -> None:
+        """What is shown is older by that much, which the clock of the elapsed has slept through."""
+        if self.last_answer:
+            self.last_answer -= uncounted_s
+        self.begin_anew()
 
     def ask(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int = 0) -> None:
         """Runs `ask` in a thread; `target` gets Arrived or Failed."""
@@ -73,8 +97,8 @@ class Link:
 
     def change(self, target: MessagePump, what: str, ask: Callable[[Client], Any], ticket: int = 0) -> None:
         """Like `ask`, for what changes something: held when the gateway is away."""
-        if self.state in ("offline", "signed_out", "no_credentials"):
-            target.post_message(Failed(what, Held("Held: the gateway is away. Not sent."), ticket))
+        if self.state in HELD:
+            target.post_message(Failed(what, Held(HELD[self.state]), ticket))
         else:
             self.ask(target, what, ask, ticket)
 
@@ -110,6 +134,9 @@ class Link:
             wait = min(LONGEST_WAIT_S, 0.5 * 2 ** min(self.failures - 1, 5)) * random.uniform(0.8, 1.2)
             self.next_try = time.monotonic() + wait
             self._become("offline", str(error))
+        elif isinstance(error, GatewayError) and error.code == NO_DATABASE:
+            self.next_try = time.monotonic() + 1.0
+            self._become("stale", str(error))
         elif isinstance(error, GatewayError):
             self.last_answer = time.monotonic()
             self._become("signed_out" if error.status == 401 else "live", str(error) if error.status == 401 else "")
@@ -128,20 +155,25 @@ class Link:
         return time.monotonic() - self.last_answer if self.last_answer else 0.0
 
     @property
+    def is_silent(self) -> bool:
+        """Connected, and yet nothing comes."""
+        asked = self.greeted_at is not None and time.monotonic() - self.greeted_at > SILENT_S
+        return self.state == "live" and (self.age_s > STALE_AFTER_S or (asked and self.age_s > SILENT_S))
+
+    @property
     def stale_s(self) -> float | None:
         """Seconds since the last answer while the gateway is away; None while what is shown is fresh."""
-        away = self.state in ("offline", "signed_out") or (self.state == "live" and self.age_s > STALE_AFTER_S)
+        away = self.state in ("offline", "signed_out", "stale") or self.is_silent
         return self.age_s if away and self.last_answer else None
 
     def said(self) -> tuple[str, str]:
         """The state in words with its shape, and the style to draw it in."""
         seconds = int(time.monotonic() - self.since)
-        if self.state == "live" and self.age_s > STALE_AFTER_S:
+        if self.is_silent or self.state == "stale":
             return f"◌ STALE {int(self.age_s)}s", "warn"
         return {
             "connecting": (f"◌ CONNECTING {seconds}s", "dim"),
             "live": (f"● LIVE {max(1, round(self.latency_ms))}ms", "good"),
-            "stale": (f"◌ STALE {seconds}s", "warn"),
             "offline": (f"✖ OFFLINE {seconds}s", "bad"),
             "signed_out": ("✖ SIGNED OUT", "bad"),
             "no_credentials": ("◌ NOT CONNECTED", "warn"),

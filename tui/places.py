@@ -51,6 +51,8 @@ class Places(App[int]):
 
         def redraw_chrome(self) -> None: ...
 
+        def sign_in_again(self) -> None: ...
+
         def say(self, text: str, kind: str = "information") -> None: ...
 
     def __init__(self, ansi_color: bool | None) -> None:
@@ -165,6 +167,8 @@ class Places(App[int]):
 
     def action_refresh_now(self) -> None:
         self.link.next_try = 0.0
+        if self.link.state == "signed_out":
+            self.sign_in_again()
         if self.view is not None:
             self.view.load()
 

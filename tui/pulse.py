@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 UNWATCHED_S = 10
 QUIET_S = 8.0
 """After so long without an answer the gateway is asked whether it is there, so that a view that never asks is not called stale."""
+UNANSWERED_S = 2.0
+"""And after so long where something has been asked and not answered: it may be a long question, or a gateway that stands still."""
+SLEPT_S = 30.0
+"""After so long between two beats this machine has slept, this program was stopped, or the clock was set."""
 
 
 class Pulse:
     def __init__(self, app: OptyxApp) -> None:
         self._app = app
         self._next_load = 0.0
+        self._last_beat = time.time(), time.monotonic()
         self.is_watched = True
         """False while another window has the focus: then less is asked and drawn."""
         self.old_s: float | None = None
@@ -48,6 +53,7 @@ class Pulse:
         if not app.toasts.is_attached:
             return  # the app is ending, its widgets are gone
         app.toasts.expire()
+        self._wake()
         view = app.view
         if app.link.state == "no_credentials" or view is None:
             app.redraw_chrome()
@@ -63,10 +69,23 @@ class Pulse:
         self._greet()
         app.redraw_chrome()
 
+    def _wake(self) -> None:
+        """After a sleep the connections may be dead, and what is shown is older than the clock of the elapsed says: that one slept too."""
+        now, before = (time.time(), time.monotonic()), self._last_beat
+        self._last_beat = now
+        if now[0] - before[0] > SLEPT_S:
+            self._next_load = 0.0
+            uncounted_s = max(0.0, now[0] - before[0] - (now[1] - before[1]))
+            self._app.link.woke(uncounted_s)
+            for view in self._app.views.values():
+                view.woke(uncounted_s)
+
     def _greet(self, is_due: bool = False) -> None:
         """Asks whether the gateway is there, when nothing else has asked for a while."""
         app = self._app
-        if not app.greeting and (is_due or (app.link.state == "live" and app.link.age_s > QUIET_S)):
+        waits = app.view is not None and bool(app.view.waiting)
+        quiet_s = UNANSWERED_S if waits else QUIET_S
+        if app.link.greeted_at is None and (is_due or (app.link.state == "live" and app.link.age_s > quiet_s)):
             app.greet()
 
     def age(self, view: View) -> None:
@@ -82,7 +101,7 @@ class Pulse:
         link, now = self._app.link, time.monotonic()
         if view.waiting:
             return False
-        if link.state in ("offline", "signed_out"):
+        if link.state in ("offline", "signed_out", "stale"):
             if now < link.next_try:
                 return False
             link.next_try = now + (10.0 if link.state == "signed_out" else 1.0)

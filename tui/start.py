@@ -46,6 +46,7 @@ def app_for(options: Options, heard: Heard) -> OptyxApp:
             why_not=session.why_not,
             early_keys=heard.early,
             remembered=Remembered(session.url) if session.connect else None,
+            sign_in=lambda: session_for(options).connect,
         )
     except KeymapError as error:
         refuse(str(error))

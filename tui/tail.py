@@ -17,7 +17,7 @@ import msgspec
 from gateway.admin.schema.logs import LogRow
 from tui.calls import Client
 from tui.link import LONGEST_WAIT_S
-from tui.wire import EventStream, GatewayError, Unreachable
+from tui.wire import BEATS_S, EventStream, GatewayError, Unreachable
 
 GAP = -1
 REFUSED_WAIT_S = 10.0
@@ -91,11 +91,12 @@ class _Control(msgspec.Struct):
     since: str = ""
     until: str = ""
     one_in: int = 1
+    behind_s: float = 0.0
 
 
 class Tail:
     """`take()` gives what came since. `connected` and `problem` say how the line is; `lost` counts what the gateway dropped; of calls
-    without an error one in `one_in` is sent."""
+    without an error one in `one_in` is sent. `behind_s`: how long the gateway itself has not been able to read on, its database away."""
 
     def __init__(self, connect: Callable[[], Client], filter_text: str) -> None:
         self.filter_text = filter_text
@@ -104,11 +105,14 @@ class Tail:
         self.connected = False
         self.problem = ""
         self.received = 0
+        self.behind_s = 0.0
         self._connect = connect
         self._rows: list[Seen] = []
         self._lock = threading.Lock()
         self._stream: EventStream | None = None
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._awake = threading.Event()
+        """Set where waiting for the next try is over."""
         self._last_id = ""
         self._thread = threading.Thread(target=self._run, name="tail", daemon=True)
 
@@ -116,7 +120,12 @@ class Tail:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        self.reopen()
+
+    def reopen(self) -> None:
+        """On a new connection, where it was: the one it has may have died while this machine slept."""
+        self._awake.set()
         stream = self._stream
         if stream is not None:
             stream.close()
@@ -134,25 +143,27 @@ class Tail:
         return rows
 
     def _run(self) -> None:
-        client = self._connect()
         failures = 0
-        while not self._stopped.is_set():
+        while not self._stopped:
             refused = False
             try:
-                self._read(client)
+                self._read(self._connect())
             except GatewayError as error:
                 self.problem = str(error)
                 refused = True
             except Unreachable as error:
                 self.problem = str(error)
                 failures = 0 if self.connected else failures + 1
-            self.connected = False
-            self._stopped.wait(REFUSED_WAIT_S if refused else min(LONGEST_WAIT_S, 0.5 * 2 ** min(failures, 5)))
+            self.connected, self.behind_s = False, 0.0
+            self._awake.wait(REFUSED_WAIT_S if refused else min(LONGEST_WAIT_S, 0.5 * 2 ** min(failures, 5)))
+            self._awake.clear()
 
     def _read(self, client: Client) -> None:
-        stream = EventStream(client, "/admin/v1/logs/tail", {"filter": self.filter_text}, self._last_id)
+        stream = EventStream(
+            client, "/admin/v1/logs/tail", {"filter": self.filter_text}, self._last_id, timeout_s=BEATS_S
+        )
         self._stream = stream
-        if self._stopped.is_set():
+        if self._stopped:
             stream.close()
         self.connected, self.problem, self.one_in = True, "", 1
         decode = msgspec.json.Decoder(LogRow, strict=False).decode
@@ -164,19 +175,22 @@ class Tail:
                 self.received += 1
                 with self._lock:
                     self._rows.append(row)
-            elif event in ("gap", "sampled"):
+            elif event in ("gap", "sampled", "heartbeat"):
                 self._control(event, msgspec.json.decode(data, type=_Control, strict=False))
 
     def _control(self, event: str, told: _Control) -> None:
         if event == "sampled":
             self.one_in = told.one_in
             return
-        missed = told.missed or told.dropped
-        if missed:
-            self.lost += missed
-            text = f"gap: {missed:,} calls {told.since[11:19]}–{told.until[11:19]} · b backfill"
-            hole = Seen(
-                f"gap-{time.monotonic_ns()}", told.until, GAP, "", "", "", "", None, None, None, None, None, "", text
-            )
-            with self._lock:
-                self._rows.append(hole)
+        if event == "heartbeat":
+            self.behind_s = told.behind_s
+            return
+        self.lost += told.missed
+        text = f"gap: {told.missed:,} calls {told.since[11:19]}–{told.until[11:19]} · b backfill"
+        if not told.missed:
+            text = "gap: the database was restored from a backup, and what lies between can't be known"
+        hole = Seen(
+            f"gap-{time.monotonic_ns()}", told.until, GAP, "", "", "", "", None, None, None, None, None, "", text
+        )
+        with self._lock:
+            self._rows.append(hole)

@@ -17,7 +17,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 TIMEOUT_S = 10.0
-HEARTBEAT_S = 40.0
+SILENCE_S = 40.0
+BEATS_S = 16.0
+"""A stream of the gateway's own says something every 5 s: three times nothing, and the line is dead."""
 
 
 class Unreachable(Exception):
@@ -159,7 +161,7 @@ class EventStream:
         last_id: str = "",
         *,
         body: Any = None,
-        timeout_s: float = HEARTBEAT_S,
+        timeout_s: float = SILENCE_S,
     ) -> None:
         """With a `body` it is a POST: a streamed completion is read the same way."""
         self._connection = wire.connection(timeout_s)

@@ -21,6 +21,7 @@ import msgspec
 
 from gateway.admin.schema.audit import AuditEntry
 from gateway.admin.schema.settings import Settings
+from gateway.version import VERSION
 from tests.tui import seeded
 from tests.tui.fake_routes import ROUTES, STREAMS
 
@@ -72,6 +73,11 @@ class FakeGateway:
         self.scanned_to = ""
         """Where a search stops that finds nothing in its time; its next page has everything."""
         self.one_in = 1
+        self.behind_s = 0.0
+        self.gap = b""
+        """The data of a gap that a tail is told of when it begins."""
+        self.version = VERSION
+        self.token = TOKEN
         self.step_gate: threading.Semaphore | None = None
         self.test_steps: dict[str, list[tuple[str, str, str]]] = {}
         self._owed, self._owed_at = 0.0, time.monotonic()
@@ -151,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.fake.fail_with is not None:
             self.refuse(*self.fake.fail_with)
             return
-        if parts.path.startswith("/admin/") and self.headers.get("authorization") != f"Bearer {TOKEN}":
+        if parts.path.startswith("/admin/") and self.headers.get("authorization") != f"Bearer {self.fake.token}":
             self.refuse(401, "invalid_admin_token", "This admin token is not known here.")
             return
         stream = STREAMS.get((self.command, parts.path))

@@ -157,7 +157,7 @@ def control(h: Handler) -> Any:
 
 P = "/admin/v1"
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
-    ("GET", f"{P}/whoami", lambda h: Whoami(name="test", role=h.fake.role, version="0.1.0")),
+    ("GET", f"{P}/whoami", lambda h: Whoami(name="test", role=h.fake.role, version=h.fake.version)),
     ("GET", f"{P}/overview", overview),
     ("GET", f"{P}/logs", logs),
     ("GET", f"{P}/logs/count", log_count),

@@ -32,6 +32,9 @@ def tail(h: Handler) -> None:
         if fake.one_in > 1:
             h.wfile.write(b'event: sampled\ndata: {"one_in":%d,"rows_per_s":8000}\n\n' % fake.one_in)
             h.wfile.flush()
+        if fake.gap:
+            h.wfile.write(b"event: gap\ndata: %b\n\n" % fake.gap)
+            h.wfile.flush()
         while not fake.stopping.is_set() and not fake.cut.is_set():
             now = time.monotonic()
             due = len(fake.history) + fake.produced()
@@ -49,7 +52,7 @@ def tail(h: Handler) -> None:
                 h.wfile.flush()
             elif now - beat > 2:
                 beat = now
-                h.wfile.write(b'event: heartbeat\ndata: {"dropped":0}\n\n')
+                h.wfile.write(b'event: heartbeat\ndata: {"dropped":0,"behind_s":%f}\n\n' % fake.behind_s)
                 h.wfile.flush()
             time.sleep(0.02)
     except OSError:

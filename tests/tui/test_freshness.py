@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from gateway.version import VERSION
 from tests.tui.fake_gateway import FakeGateway
 from tests.tui.stage import WIDE, screen_text, stage, until
+from tui.calls import Client
 from tui.location import Location
 
 
@@ -77,6 +79,107 @@ async def test_data_of_a_gateway_that_went_away_stands_back_with_its_age():
             app.pulse.beat()
             await until(lambda: "STALE" in screen_text(app), pilot)
             assert _span(app, "71.44") == app.palette["dim"].color.name
+
+
+async def test_a_gateway_without_its_database_is_not_called_live(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        gateway.fail_with = (503, "database_unavailable", "The database can't be reached.")
+        app.link.last_answer -= 5
+        app.action_refresh_now()
+        await until(lambda: app.link.state == "stale", pilot)
+        app.pulse.beat()
+        await until(lambda: "its database does not" in screen_text(app), pilot)
+        text = screen_text(app)
+        assert "◌ STALE 5s" in text.split("\n")[0]
+        assert "LIVE" not in text
+        assert "◌ RECONNECTING" in text
+        gateway.fail_with, app.link.next_try = None, 0.0
+        app.pulse.beat()
+        await until(lambda: "LIVE" in screen_text(app) and "FOLLOWING" in screen_text(app), pilot)
+
+
+async def test_a_gateway_that_stands_still_is_asked_and_then_called_stale(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        app.link.last_answer -= 3
+        app.pulse.beat()
+        assert app.link.greeted_at is None, "nobody asked anything"
+        with gateway.lock:
+            app.view.ask("count", lambda client: client.log_count(filter=""))
+            app.pulse.beat()
+            assert app.link.greeted_at is not None
+            assert app.link.said()[0].startswith("● LIVE")
+            app.link.greeted_at -= 3
+            app.pulse.beat()
+            await until(lambda: "◌ STALE 3s" in screen_text(app) and "◌ RECONNECTING" in screen_text(app), pilot)
+        await until(lambda: "● LIVE" in screen_text(app) and "FOLLOWING" in screen_text(app), pilot)
+
+
+async def test_after_a_sleep_every_connection_is_made_anew_and_what_is_shown_has_its_true_age(gateway):
+    async with stage(gateway, WIDE, Location("logs")) as (app, pilot):
+        gateway.burst = 3
+        await until(lambda: app.view.tail._last_id and len(app.view.calls.ring) == 303, pilot)
+        before, client = app.view.tail._stream, app.link.client()
+        gateway.tail_open.clear()
+        app.pulse._last_beat = app.pulse._last_beat[0] - 600, app.pulse._last_beat[1]
+        with gateway.lock:
+            app.pulse.beat()
+            await until(lambda: "STALE 10" in screen_text(app) or "STALE 60" in screen_text(app), pilot)
+        assert app.link.client() is not client
+        await until(gateway.tail_open.is_set, pilot)
+        await until(lambda: app.view.tail.connected and app.view.tail._stream is not before, pilot)
+        gateway.burst = 2
+        await until(lambda: len(app.view.calls.ring) == 305, pilot)
+        await until(lambda: "STALE" not in screen_text(app), pilot)
+
+
+async def test_signed_out_goes_on_with_the_credentials_of_a_new_login(gateway):
+    def sign_in():
+        return lambda: Client(gateway.url, "of the new login")
+
+    async with stage(gateway, WIDE, Location("logs"), sign_in=sign_in) as (app, pilot):
+        gateway.token = "of the new login"
+        gateway.cut.set()
+        app.action_refresh_now()
+        await until(lambda: "SIGNED OUT" in screen_text(app) and "◌ RECONNECTING" in screen_text(app), pilot)
+        assert "^r then goes on here" in screen_text(app)
+        app.view.change("nothing", lambda client: None)
+        await until(lambda: any("Held: signed out. Not sent." in one[1] for one in app.notices.said), pilot)
+        gateway.cut.clear()
+        gateway.tail_open.clear()
+        await pilot.press("ctrl+r")
+        await until(lambda: "● LIVE" in screen_text(app).split("\n")[0], pilot)
+        await until(gateway.tail_open.is_set, pilot)
+
+
+async def test_a_gateway_of_another_version_is_named_also_when_it_comes_back_as_one(gateway):
+    async with stage(gateway, WIDE, Location("projects")) as (app, pilot):
+        assert "▲ gateway" not in screen_text(app)
+        gateway.fail_with = (503, "database_unavailable", "The database can't be reached.")
+        app.action_refresh_now()
+        await until(lambda: app.was_away, pilot)
+        gateway.fail_with, gateway.version = None, "9.9.1"
+        app.action_refresh_now()
+        await until(lambda: f"▲ gateway 9.9.1, client {VERSION}" in screen_text(app).split("\n")[0], pilot)
+
+
+async def test_a_tail_whose_gateway_can_t_read_on_says_how_far_behind_it_is(gateway):
+    gateway.behind_s = 18.4
+    async with stage(gateway, (80, 24), Location("logs")) as (app, pilot):
+        await until(lambda: "◌ BEHIND 18 s" in screen_text(app), pilot)
+
+
+@pytest.mark.parametrize("size", [WIDE, (80, 24)])
+async def test_a_gap_stands_in_the_tail_in_full(gateway, size):
+    gateway.gap = b'{"missed":1204,"since":"2026-11-10T12:03:11.2Z","until":"2026-11-10T12:03:14.9Z"}'
+    async with stage(gateway, size, Location("logs")) as (app, pilot):
+        await until(lambda: "── gap: 1,204 calls 12:03:11–12:03:14 · b backfill ──" in screen_text(app), pilot)
+        assert app.view.tail.lost == 1204
+
+
+async def test_a_gap_that_nobody_can_count_is_shown_too(gateway):
+    gateway.gap = b'{"missed":0,"after":"9.1","before":"5.0","since":"","until":""}'
+    async with stage(gateway, (80, 24), Location("logs")) as (app, pilot):
+        await until(lambda: "── gap: the database was restored from a backup" in screen_text(app), pilot)
 
 
 async def test_a_sampled_tail_says_how_many_calls_it_shows(gateway):

@@ -15,7 +15,7 @@ from tui import log_filter as f
 from tui.flags import seconds
 from tui.invocation import Invocation, current
 from tui.output import note
-from tui.wire import EventStream, GatewayError, Unreachable
+from tui.wire import BEATS_S, EventStream, GatewayError, Unreachable
 
 events = typer.Typer(no_args_is_help=True, help="What happens: calls, changes, providers' health.")
 
@@ -80,7 +80,7 @@ class Tail:
             self._stream.close()
 
     def _read(self) -> None:
-        self._stream = EventStream(self._run.wire, "/admin/v1/events", self._query, self._last_id)
+        self._stream = EventStream(self._run.wire, "/admin/v1/events", self._query, self._last_id, timeout_s=BEATS_S)
         for event, ident, data in self._stream.events():
             self._last_id = ident or self._last_id
             if event == "error":

@@ -13,7 +13,7 @@ from tui import figures
 from tui.calls import Client
 from tui.location import Location
 from tui.screens import log_head
-from tui.screens.log_columns import COLUMNS, NARROW
+from tui.screens.log_columns import COLUMNS, NARROW, hole
 from tui.screens.view import View
 from tui.tail import Seen, Tail, seen
 from tui.widgets.line import Line
@@ -52,7 +52,7 @@ class LiveCalls(View):
     def compose(self) -> ComposeResult:
         yield Bar(id="filter-line")
         yield Bar(id="histogram")
-        yield LogView(COLUMNS, title="Requests", id="log-rows")
+        yield LogView(COLUMNS, title="Requests", id="log-rows", across=hole)
 
     def on_mount(self) -> None:
         self.set_interval(1 / flush_hz(), self.flush)
@@ -109,7 +109,7 @@ class LiveCalls(View):
         self.rate_marks = []
         self.older, self.searched_to = None, ""
         self.forget("older")
-        self.tail = Tail(self.optyx.link.connect, filter_text)
+        self.tail = Tail(lambda: self.optyx.link.connect(), filter_text)
         self.tail.start()
         self.calls.replace([])
         self.calls.empty = [[("Loading…", "dim")]]
@@ -193,6 +193,11 @@ class LiveCalls(View):
         self.calls.add(rows)
         self.draw_head()
 
+    def woke(self, uncounted_s: float) -> None:
+        super().woke(uncounted_s)
+        if self.tail is not None:
+            self.tail.reopen()
+
     def _mark_rate(self) -> None:
         if self.tail is not None:
             self.rate_marks = [*self.rate_marks, self.tail.received][-6:]
@@ -206,7 +211,9 @@ class LiveCalls(View):
 
     def draw_head(self) -> None:
         width = self.app.size.width
-        line = log_head.filter_line(self.shown_filter or "", self.count, self.calls, self.tail, self.rate, width)
+        is_away = self.optyx.link.stale_s is not None
+        state = log_head.tail_state(self.calls, self.tail, self.rate, is_away)
+        line = log_head.filter_line(self.shown_filter or "", self.count, self.tail, state, width)
         self.query_one("#filter-line", Bar).set_line(line)
         self.optyx.redraw_chrome()
 

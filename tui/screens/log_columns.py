@@ -8,16 +8,12 @@ from tui import figures
 from tui.screens import call_lines
 from tui.tail import GAP, Seen
 from tui.widgets.columned import Column
+from tui.widgets.line import Line
 
 
-def _status(row: Seen) -> tuple[str, str]:
-    if row.status == GAP:
-        return "──", "warn"
-    return str(row.status), call_lines.status_style(row.status)
-
-
-def _model(row: Seen) -> tuple[str, str]:
-    return (row.error, "warn") if row.status == GAP else (row.model or figures.NONE, "")
+def hole(row: Seen) -> Line | None:
+    """A gap, in place of a call."""
+    return [(f"── {row.error} ──", "warn")] if row.status == GAP else None
 
 
 def _flags(row: Seen) -> tuple[str, str]:
@@ -29,8 +25,10 @@ def _flags(row: Seen) -> tuple[str, str]:
 
 COLUMNS: list[Column[Seen]] = [
     Column("TIME", 12, lambda row: (figures.time_of_day(row.at), "dim"), lambda row: row.at),
-    Column("ST", 3, _status, lambda row: row.status, "right"),
-    Column("MODEL", 18, _model, lambda row: row.model, grow=True),
+    Column(
+        "ST", 3, lambda row: (str(row.status), call_lines.status_style(row.status)), lambda row: row.status, "right"
+    ),
+    Column("MODEL", 18, lambda row: (row.model or figures.NONE, ""), lambda row: row.model, grow=True),
     Column("PROJECT", 11, lambda row: (row.project or figures.NONE, ""), lambda row: row.project, "left", 2),
     Column("KEY", 9, lambda row: (row.key or figures.NONE, ""), lambda row: row.key, "left", 5, grow=True),
     Column("PROVIDER", 9, lambda row: (row.provider or figures.NONE, ""), lambda row: row.provider, "left", 6),
@@ -53,8 +51,7 @@ COLUMNS: list[Column[Seen]] = [
 
 NARROW: list[Column[Seen]] = [
     Column("TIME", 8, lambda row: (figures.time_of_day(row.at, 8), "dim"), lambda row: row.at),
-    COLUMNS[1],
-    Column("MODEL", 18, _model, grow=True),
+    *COLUMNS[1:3],
     *(column for column in COLUMNS if column.title in ("PROJECT", "TTFT", "TOTAL", "COST")),
     Column("FLAGS", 6, _flags, lambda row: row.flags, "left", 2),
     *(replace(column, wide=True) for column in COLUMNS if column.title in ("KEY", "PROVIDER", "IN", "OUT")),

@@ -13,9 +13,11 @@ HELLO = """-d '{"model":"fast","messages":[{"role":"user","content":"hello"}]}'"
 LEGEND = "   S stream  C cached in  F2 2nd target  R retried"
 
 
-def filter_line(
-    shown: str, count: LogCount | None, view: LogView[Seen], tail: Tail | None, rate: float, width: int
-) -> Line:
+BEHIND_S = 5.0
+"""So far the tail may be behind before it says so: a transaction of some seconds is nothing special."""
+
+
+def filter_line(shown: str, count: LogCount | None, tail: Tail | None, state: Line, width: int) -> Line:
     left: Line = [(" FILTER  ", "head"), (shown or "none", "accent" if shown else "dim")]
     right: Line = []
     if count is not None:
@@ -23,12 +25,15 @@ def filter_line(
         right += [(f"{some}{count.matched:,}", "strong"), (f" of {count.total:,}   ", "dim")]
     if tail is not None and tail.one_in > 1:
         right.append((f"▲ SAMPLED 1 in {tail.one_in}   ", "warn"))
-    return ends(left, right + _tail_state(view, tail, rate), width)
+    return ends(left, right + state, width)
 
 
-def _tail_state(view: LogView[Seen], tail: Tail | None, rate: float) -> Line:
-    if tail is not None and not tail.connected and tail.problem:
+def tail_state(view: LogView[Seen], tail: Tail | None, rate: float, is_away: bool) -> Line:
+    """Whether it follows, and how well. `is_away`: nothing else is answered now either."""
+    if tail is not None and (is_away or (tail.problem and not tail.connected)):
         return [("◌ RECONNECTING ", "warn")]
+    if tail is not None and tail.behind_s > BEHIND_S:
+        return [(f"◌ BEHIND {figures.span(tail.behind_s)} ", "warn")]
     if view.sort_column >= 0:
         came = f"  +{view.waiting:,} came  G follows "
         return [("▾ SORTED", "accent"), (came, "warn" if view.waiting else "dim")]

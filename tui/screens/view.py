@@ -170,6 +170,11 @@ class View(Vertical):
             if self.optyx.link.state == "live" or isinstance(error, Held):
                 self.optyx.say(said, "error" if not isinstance(error, Held) else "warning")
 
+    def woke(self, uncounted_s: float) -> None:
+        """After a sleep (see `Link.woke`), or with new credentials: what it keeps open is opened anew."""
+        if self.answered_at:
+            self.answered_at -= uncounted_s
+
     def old_s(self) -> float | None:
         """The age of what it shows, once the gateway is away or answers others but not this view; None while it is fresh enough."""
         link = self.optyx.link

@@ -21,7 +21,7 @@ ROOMY = 66
 
 
 def top_line(
-    crumbs: Sequence[str], said: tuple[str, str], at: datetime, width: int, *, guarded: bool, rights: str = ""
+    crumbs: Sequence[str], said: tuple[str, str], at: datetime, width: int, *, guarded: bool, note: str = ""
 ) -> Line:
     left: Line = [(" optyx  ", "strong")]
     if guarded:
@@ -30,8 +30,8 @@ def top_line(
         if index:
             left.append((" ▸ ", "dim"))
         left.append((crumb, "strong" if index == len(crumbs) - 1 else ""))
-    if rights:
-        left += [("  ", ""), (rights, "warn")]
+    if note:
+        left += [("  ", ""), (note, "warn")]
     clock = f"{at:%H:%M:%S} UTC" if width >= 100 else f"{at:%H:%M} UTC"
     return ends(left, [said, ("  ", ""), (clock, ""), (" ", "")], width)
 

@@ -39,9 +39,17 @@ class LogView(Columned[T]):
         """It began or ceased to follow."""
 
     def __init__(
-        self, columns: Sequence[Column[T]], *, title: str = "Requests", capacity: int = CAPACITY, id: str | None = None
+        self,
+        columns: Sequence[Column[T]],
+        *,
+        title: str = "Requests",
+        capacity: int = CAPACITY,
+        id: str | None = None,
+        across: Callable[[T], Line | None] | None = None,
     ) -> None:
+        """`across`: of a row that is no row of columns, what stands there over all of them."""
         super().__init__(columns, title, "", id=id)
+        self.across = across
         self.ring: Ring[T] = Ring(capacity)
         self.live: Ring[T] | None = None
         self.cursor = 0
@@ -170,6 +178,12 @@ class LogView(Columned[T]):
         if number >= min(self.bottom, self.ring.added):
             return [], None
         row = self.ring[number]
+        line = (self.across and self.across(row)) or self._in_columns(row, columns)
+        selected = number == self.cursor and self.has_focus
+        return line, (self.palette["cursor"] if selected else None)
+
+    def _in_columns(self, row: T, columns: Sequence[tuple[Column[T], int]]) -> Line:
+        line: Line = []
         for column, room in columns:
             line += [(" ", "")] if line else []
             cell = column.draw(row)
@@ -177,8 +191,7 @@ class LogView(Columned[T]):
                 line.append((fit(cell[0], room, column.align), cell[1]))
             else:
                 line += fit_line(cell, room)
-        selected = number == self.cursor and self.has_focus
-        return line, (self.palette["cursor"] if selected else None)
+        return line
 
     def move_to(self, number: int) -> None:
         if not len(self.ring):
