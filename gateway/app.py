@@ -147,6 +147,7 @@ class Worker:
                 idempotency=idempotency,
                 capture=capture,
                 on_quiet=self._no_call.set,
+                trusted_proxies=self.config.trusted_proxies,
             )
             self.logbook = logbook
             self.backlog = upkeep.Backlog(journal, logbook)

@@ -26,6 +26,7 @@ from gateway.catalog import (
     Timeouts,
 )
 from gateway.ledger import Price
+from gateway.networks import networks_of
 from gateway.secret import Secret
 from gateway.store.catalog import ConfigRows, KeyRow
 
@@ -78,6 +79,7 @@ def build_key(row: KeyRow) -> Key:
         disabled=row.disabled,
         expires_at=row.expires_at,
         allowed_models=None if row.allowed_models is None else frozenset(row.allowed_models),
+        networks=None if row.allowed_addresses is None else networks_of(tuple(row.allowed_addresses)),
     )
 
 

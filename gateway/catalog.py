@@ -5,12 +5,14 @@ Plain slotted structs, no behaviour but look-ups. Money is nano-USD, times are e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NewType
 
 import msgspec
 
 from gateway.ledger import Price
+from gateway.networks import Networks
 from gateway.secret import Secret
 
 OrgId = NewType("OrgId", str)
@@ -167,6 +169,14 @@ class Key(msgspec.Struct, frozen=True, eq=False):
     disabled: bool = False
     expires_at: float | None = None
     allowed_models: frozenset[str] | None = None
+    networks: Networks | None = None
+    """Where it may be used from; None: from everywhere."""
+    works_until: float = 0.0
+    """`disabled` and `expires_at` as one number, which is all that a call compares."""
+
+    def __post_init__(self) -> None:
+        ends = math.inf if self.expires_at is None else self.expires_at
+        msgspec.structs.force_setattr(self, "works_until", -math.inf if self.disabled else ends)
 
 
 class Settings(msgspec.Struct, frozen=True):

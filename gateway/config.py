@@ -18,6 +18,7 @@ import msgspec
 from dotenv import dotenv_values
 
 from gateway.egress import Egress, exemptions, proxy_of
+from gateway.networks import Networks, read_list
 from gateway.secret import Secret
 
 
@@ -169,6 +170,12 @@ VARIABLES: tuple[Variable, ...] = (
         "Origins (comma-separated) allowed by CORS on /health and /v1, never on /admin; unset: none.",
         _origins,
     ),
+    Variable(
+        "OPTYX_TRUSTED_PROXIES",
+        None,
+        "Proxies in front of the gateway (addresses, networks, comma-separated) whose X-Forwarded-For is believed; unset: none.",
+        read_list,
+    ),
     Variable("OPENAI_API_KEY", None, "Credential of the provider `openai`.", _secret, secret=True),
     Variable(
         "OPENAI_BASE_URL",
@@ -312,6 +319,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     admin_host: str
     admin_port: int | None
     dashboard_origins: tuple[str, ...]
+    trusted_proxies: Networks | None
     force_openai_failover: bool
     max_body: int
     max_answer: int
@@ -360,6 +368,7 @@ def load(env: Mapping[str, str] | None = None) -> Config:
         admin_host=values["ADMIN_HOST"] or values["GATEWAY_HOST"],
         admin_port=values["ADMIN_PORT"],
         dashboard_origins=values["DASHBOARD_ORIGIN"] or (),
+        trusted_proxies=values["OPTYX_TRUSTED_PROXIES"],
         force_openai_failover=values["OPTYX_FORCE_OPENAI_FAILOVER"],
         max_body=values["GATEWAY_MAX_BODY_MB"] << 20,
         max_answer=values["GATEWAY_MAX_ANSWER_MB"] << 20,

@@ -5,7 +5,7 @@
     │                          filter_too_slow (admin) · request_timeout (408: a body that comes too slowly)
     ├─ InvalidApiKey 401       invalid_api_key
     ├─ InvalidAdminToken 401   invalid_admin_token
-    ├─ Forbidden 403           model_not_allowed · forbidden (admin: the role lacks the right)
+    ├─ Forbidden 403           model_not_allowed · address_not_allowed · forbidden (admin: the role lacks the right)
     ├─ NotFound 404            model_not_found · not_found
     ├─ MethodNotAllowed 405    method_not_allowed
     ├─ Conflict 409            idempotency_in_progress · conflict (admin)
@@ -27,8 +27,12 @@ Raised by steps, rendered once by `render`. Making one does nothing else: no log
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from gateway.catalog import Key, Project
 
 
 class Refusal(Exception):
@@ -88,6 +92,17 @@ class InvalidAdminToken(Refusal):
 
 class Forbidden(Refusal):
     status, type, code = 403, "invalid_request_error", "model_not_allowed"
+
+
+class AddressNotAllowed(Forbidden):
+    """The right key from the wrong address: somebody's call, which `key` and `project` name for the log."""
+
+    code = "address_not_allowed"
+
+    def __init__(self, message: str, key: Key, project: Project) -> None:
+        super().__init__(message)
+        self.key = key
+        self.project = project
 
 
 class NotFound(Refusal):

@@ -326,6 +326,10 @@ class AiohttpCaller(Waiting, eq=False):
         peer = self._request._protocol.peername
         return str(peer[0]) if isinstance(peer, tuple) else None
 
+    @property
+    def forwarded_for(self) -> str:
+        return ",".join(self._request.headers.getall("x-forwarded-for", ()))
+
 
 def mostly_framing() -> errors.BadRequest:
     return errors.BadRequest("The body is mostly framing: a chunk extension or a trailer of many kilobytes.")

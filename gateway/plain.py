@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from gateway import errors, exposition, ids
 from gateway.catalog import Key, Model, Project
+from gateway.front import AiohttpCaller
 from gateway.proxy.answer import EXPOSED
 from gateway.proxy.authenticate import authenticate
 from gateway.proxy.call import Plane
@@ -80,7 +81,7 @@ async def _callable_models(request: web.Request, also: str | None = None) -> dic
     plane = request.app[PLANE]
     found: tuple[Key, Project] | None = None
     if request.headers.get("authorization") is not None or request.headers.get("x-api-key") is not None:
-        found = await authenticate(plane, _Headers(request), time.time())
+        found = await authenticate(plane, AiohttpCaller.of(request), time.time())
     catalog = plane.holder.catalog
     names: dict[str, dict[str, Any]] = {}
     for tier, targets in (found[1].tiers if found else catalog.tiers).items():
@@ -108,18 +109,6 @@ def _is_offered(entry: Model) -> bool:
 
 def _entry(name: str, created: int, owner: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": owner}
-
-
-class _Headers:
-    """As much of a caller as authentication looks at."""
-
-    digest: bytes | None = None
-
-    def __init__(self, request: web.Request) -> None:
-        self._request = request
-
-    def header(self, name: str) -> str | None:
-        return self._request.headers.get(name)
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -310,4 +310,7 @@ class Refresh:
 
 def _row(digest: bytes, key: Key) -> store.KeyRow:
     allowed = None if key.allowed_models is None else sorted(key.allowed_models)
-    return store.KeyRow(key.id, key.project_id, key.name, key.public_id, digest, allowed, key.disabled, key.expires_at)
+    addresses = None if key.networks is None else list(key.networks.cidrs)
+    return store.KeyRow(
+        key.id, key.project_id, key.name, key.public_id, digest, allowed, key.disabled, key.expires_at, addresses
+    )

@@ -117,6 +117,11 @@ class PlainCaller(Waiting, eq=False):
         peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if isinstance(peer, tuple) else None
 
+    @property
+    def forwarded_for(self) -> str:
+        """A plain head has no header twice."""
+        return self.header("x-forwarded-for") or ""
+
 
 class Shortcut(asyncio.Protocol):
     """One client connection, until it sends something that is not plain. One task serves all its calls: a task a call would cost 9 µs."""

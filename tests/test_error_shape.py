@@ -21,7 +21,8 @@ MESSAGE_NAMES_NO = re.compile(
 STATUS = {
     "invalid_json": 400, "invalid_request": 400, "unsupported_parameter": 400, "duplicate_key": 400, "max_cost_exceeded": 400,
     "upstream_refused": 400,
-    "invalid_api_key": 401, "invalid_admin_token": 401, "model_not_allowed": 403, "forbidden": 403, "model_not_found": 404, "not_found": 404,
+    "invalid_api_key": 401, "invalid_admin_token": 401, "model_not_allowed": 403, "address_not_allowed": 403, "forbidden": 403,
+    "model_not_found": 404, "not_found": 404,
     "method_not_allowed": 405, "request_timeout": 408, "idempotency_in_progress": 409, "conflict": 409, "precondition_failed": 412,
     "request_too_large": 413, "unsupported_media_type": 415, "unsupported_encoding": 415, "idempotency_mismatch": 422,
     "rate_limit_exceeded": 429, "insufficient_quota": 429, "upstream_rate_limited": 429, "upstream_error": 502, "upstream_truncated": 502,
@@ -146,6 +147,9 @@ async def requests(walk: Walk, gateway) -> None:
     walk.meet("model_not_allowed", await gateway.chat(model="gpt-6.1-sol"))
     walk.meet("model_not_allowed", await gateway.chat(headers={"x-optyx-tier": "smart"}))
     await gateway.execute("UPDATE project_settings SET allowed_models = NULL")
+    await gateway.execute("UPDATE api_keys SET allowed_addresses = '{10.0.0.0/8}'")
+    walk.meet("address_not_allowed", await gateway.chat())
+    await gateway.execute("UPDATE api_keys SET allowed_addresses = NULL")
 
     assert (await gateway.chat(headers={"Idempotency-Key": "one"})).status == 200
     walk.meet("idempotency_mismatch", await gateway.chat("another", headers={"Idempotency-Key": "one"}))

@@ -97,3 +97,8 @@ def state(heading: str, path: str) -> Column:
 def models(heading: str, wide: bool = False) -> Column:
     """An allow-list; none means all."""
     return Column(heading, "allowed_models", lambda names: "all" if names is None else ",".join(names), wide)
+
+
+def addresses(heading: str, wide: bool = False) -> Column:
+    """The networks that a key may be used from; none means everywhere."""
+    return Column(heading, "allowed_addresses", lambda cidrs: "everywhere" if cidrs is None else ",".join(cidrs), wide)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway.admin.decode import refuse
 from gateway.admin.schema.models import TierTarget
+from gateway.networks import networks_of, read_network
 from gateway.store.pool import Connection
 from gateway.store.routing import Known, known
 
@@ -16,6 +17,21 @@ async def require_known_models(db: Connection, allowed: list[str] | None, field:
     """Raises Unprocessable naming the entries that no model answers to."""
     if allowed and (problems := problems_of(await known(db), allowed, field)):
         refuse(problems)
+
+
+def networks(given: list[str] | None) -> list[str] | None:
+    """Each in its one form, and once. Raises Unprocessable naming the entries that are none."""
+    if given is None:
+        return None
+    problems: Problems = []
+    for number, entry in enumerate(given):
+        try:
+            read_network(entry)
+        except ValueError as error:
+            problems.append((f"allowed_addresses[{number}]", str(error)))
+    if problems:
+        refuse(problems)
+    return list(networks_of(tuple(given)).cidrs)
 
 
 def problems_of(there: Known, allowed: list[str] | None, field: str = "allowed_models") -> Problems:

@@ -22,6 +22,8 @@ Slug = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 ModelPattern = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^\S+$")]
 ModelPatterns = Annotated[list[ModelPattern], Meta(max_length=1000)]
+Cidr = Annotated[str, Meta(min_length=1, max_length=60, examples=["10.0.0.0/8"])]
+Cidrs = Annotated[list[Cidr], Meta(min_length=1, max_length=100)]
 Rate = Annotated[int, Meta(ge=0, le=10**12)]
 Percent = Annotated[int, Meta(ge=1, le=100)]
 Amount = Annotated[str, Meta(min_length=1, max_length=32)]
@@ -55,17 +57,19 @@ class ProjectsQuery(PageQuery):
 
 
 class NewKey(Asked):
-    """`expires_at`: a time, or a length such as 90d; null: never."""
+    """`expires_at`: a time, or a length such as 90d; null: never. `allowed_addresses`: where it may be used from; null: everywhere."""
 
     name: Name
     expires_at: When | None = None
     allowed_models: ModelPatterns | None = None
+    allowed_addresses: Cidrs | None = None
 
 
 class KeyChange(Asked):
     name: Name | UnsetType = UNSET
     expires_at: When | UnsetType | None = UNSET
     allowed_models: ModelPatterns | UnsetType | None = UNSET
+    allowed_addresses: Cidrs | UnsetType | None = UNSET
 
 
 class LimitsQuery(PageQuery):

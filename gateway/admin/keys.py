@@ -11,7 +11,7 @@ from msgspec import UNSET
 from gateway import ids, keyring
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin.allowing import require_known_models
+from gateway.admin.allowing import networks, require_known_models
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply, moment
 from gateway.admin.finding import key_of, project_of
@@ -47,14 +47,18 @@ async def create(ask: Ask[a.NewKey, Nothing]) -> NewKey:
 
 async def make(ask: Ask[Any, Any], project: projects.ProjectRow, wanted: a.NewKey) -> NewKey:
     await require_known_models(ask.db, wanted.allowed_models)
+    addresses = networks(wanted.allowed_addresses)
     expires_at = expiry_of(wanted.expires_at, ask.desk.clock())
     minted, key_id = keyring.mint(), ids.new("key")
     await store.insert(
-        ask.db, key_id, project.id, wanted.name, minted.public_id, minted.digest, wanted.allowed_models, ask.who.name, expires_at
+        ask.db, key_id, project.id, wanted.name, minted.public_id, minted.digest, wanted.allowed_models, addresses, ask.who.name, expires_at
     )  # fmt: skip
     audit_id = audit.record(
         ask, "key.create", ("key", key_id, wanted.name), project_id=project.id,
-        after={"name": wanted.name, "public_id": minted.public_id, "expires_at": iso(expires_at), "allowed_models": wanted.allowed_models},
+        after={
+            "name": wanted.name, "public_id": minted.public_id, "expires_at": iso(expires_at), "allowed_models": wanted.allowed_models,
+            "allowed_addresses": addresses,
+        },
     )  # fmt: skip
     return await _with_text(ask, key_id, minted.text, audit_id)
 
@@ -79,14 +83,18 @@ async def update(ask: Ask[a.KeyChange, Nothing]) -> SavedKey:
     _require_alive(row)
     name = row.name if body.name is UNSET else body.name
     allowed = row.allowed_models if body.allowed_models is UNSET else body.allowed_models
+    addresses = row.allowed_addresses if body.allowed_addresses is UNSET else networks(body.allowed_addresses)
     expires = row.expires_at if body.expires_at is UNSET else expiry_of(body.expires_at, ask.desk.clock())
     if body.allowed_models is not UNSET:
         await require_known_models(ask.db, allowed)
-    await store.update(ask.db, row.id, name, allowed, expires)
+    await store.update(ask.db, row.id, name, allowed, addresses, expires)
     audit_id = audit.record(
         ask, "key.update", ("key", row.id, name), project_id=row.project_id,
-        before={"name": row.name, "allowed_models": row.allowed_models, "expires_at": iso(row.expires_at)},
-        after={"name": name, "allowed_models": allowed, "expires_at": iso(expires)},
+        before={
+            "name": row.name, "allowed_models": row.allowed_models, "allowed_addresses": row.allowed_addresses,
+            "expires_at": iso(row.expires_at),
+        },
+        after={"name": name, "allowed_models": allowed, "allowed_addresses": addresses, "expires_at": iso(expires)},
     )  # fmt: skip
     return await _saved(ask, row.id, audit_id)
 
@@ -231,6 +239,7 @@ def _fields(row: store.KeyRow, beside: store.Beside, now: float) -> dict[str, An
         "grace_until": iso(row.grace_until),
         "last_used_at": iso(row.last_used_at),
         "allowed_models": row.allowed_models,
+        "allowed_addresses": row.allowed_addresses,
         "requests_24h": sum(beside.calls.values()),
         "cost_nusd": beside.month_nusd,
         "requests_series": [float(beside.calls.get(ago, 0)) for ago in reversed(range(HOURS))] if beside.calls else [],

@@ -102,7 +102,7 @@ ROUTES: tuple[Route, ...] = (
           summary="The key that a public id belongs to"),
     Route(method="GET", path="/keys/{k}", handler=keys.get, role="viewer", answer=Key, summary="One key"),
     Route(method="PATCH", path="/keys/{k}", handler=keys.update, role="operator", body=a.KeyChange, answer=SavedKey, db="write",
-          summary="Another name, expiry or allow-list"),
+          summary="Another name, expiry, allow-list or list of addresses"),
     Route(method="DELETE", path="/keys/{k}", handler=keys.revoke, role="operator", answer=SavedKey, db="write",
           summary="Revoke for ever"),
     Route(method="POST", path="/keys/{k}/disable", handler=keys.disable, role="operator", answer=SavedKey, db="write",

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from gateway import keyring
 from gateway.catalog import Key, Project
-from gateway.errors import InvalidApiKey
+from gateway.errors import AddressNotAllowed, InvalidApiKey
+from gateway.networks import Networks, client_of
 from gateway.proxy.call import LateKey, Plane
 
 MOST_LATE_KEYS = 1_000
@@ -20,10 +21,16 @@ class Sender(Headers, Protocol):
     digest: bytes | None
     """Of the key, where it is known: a client that sends the same head again sends the same key."""
 
+    @property
+    def address(self) -> str | None: ...
+
+    @property
+    def forwarded_for(self) -> str: ...
+
 
 async def authenticate(plane: Plane, caller: Sender, now: float) -> tuple[Key, Project]:
     """The key and its project. A known key is one look-up in memory; an unknown one that is well-formed costs one query, shared by all
-    who ask at once. Raises InvalidApiKey, or Unavailable `key_store_unavailable` when the database can't be asked."""
+    who ask at once. Raises InvalidApiKey, AddressNotAllowed, or Unavailable `key_store_unavailable` when the database can't be asked."""
     catalog = plane.holder.catalog
     key = None if caller.digest is None else catalog.keys.get(caller.digest)
     if key is None:
@@ -38,18 +45,29 @@ async def authenticate(plane: Plane, caller: Sender, now: float) -> tuple[Key, P
                 raise refused(plane)
             key = await plane.find_key(digest)
             catalog = plane.holder.catalog
-    if key is None or not is_usable(key, now):
+    if key is None or key.works_until <= now:
         if key is not None:
             _note_late(plane, key, now)
         raise refused(plane)
     project = catalog.projects.get(key.project_id)
     if project is None or project.archived:
         raise refused(plane)
+    if key.networks is not None:
+        _require_address(plane, caller, key, project, key.networks)
     return key, project
 
 
-def is_usable(key: Key, now: float) -> bool:
-    return not key.disabled and (key.expires_at is None or key.expires_at > now)
+def _require_address(plane: Plane, caller: Sender, key: Key, project: Project, networks: Networks) -> None:
+    """Asked anew at every call, also of one on a connection that is kept: the list may have changed, and so may who is behind a proxy."""
+    client = client_of(caller.address, caller.forwarded_for, plane.trusted_proxies)
+    if client is None or not networks.hold(client):
+        where = "an address that can't be told" if client is None else str(client)
+        raise AddressNotAllowed(
+            f"This key may not be used from {where}. Call from an address that it allows, or have this one added to it "
+            "(optyx keys update KEY --cidr …).",
+            key,
+            project,
+        )
 
 
 def _note_late(plane: Plane, key: Key, now: float) -> None:

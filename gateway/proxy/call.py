@@ -21,6 +21,7 @@ from gateway.ledger import Price, Usage, UsageSource
 from gateway.limits.limits import Hold, Limits
 from gateway.limits.pools import Stood
 from gateway.metrics import Metrics
+from gateway.networks import Networks
 from gateway.providers.provider import Adapter, Endpoint
 from gateway.proxy.choose import Route
 from gateway.records import NOT_TRIED, AttemptRecord, EndReason, Final, Record
@@ -60,7 +61,14 @@ class Caller(Protocol):
     def write(self, data: bytes) -> None: ...
 
     @property
-    def address(self) -> str | None: ...
+    def address(self) -> str | None:
+        """The connection's peer; None when that has none."""
+        ...
+
+    @property
+    def forwarded_for(self) -> str:
+        """Every X-Forwarded-For of the request, in their order, as one list: some proxies add to the header, some add a second one."""
+        ...
 
 
 class Journal(Protocol):
@@ -82,7 +90,7 @@ class Plane:
     __slots__ = (
         "adapters", "callers", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency",
         "is_draining", "journal", "late_keys", "limits", "max_body", "metrics", "on_quiet", "on_unrecorded", "relays", "running_on",
-        "uncounting", "upstream", "version",
+        "trusted_proxies", "uncounting", "upstream", "version",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +113,7 @@ class Plane:
         idempotency: Idempotency | None = None,
         capture: Capture | None = None,
         on_quiet: Callable[[], object] = bool,
+        trusted_proxies: Networks | None = None,
     ) -> None:
         self.holder = holder
         self.find_key = find_key
@@ -127,6 +136,7 @@ class Plane:
         """Whose calls are under way."""
         self.on_quiet = on_quiet
         """Called when the last of them is over while the gateway stops."""
+        self.trusted_proxies = trusted_proxies
         self.is_draining = False
         self.relays: set[Relay] = set()
         self.uncounting: set[str] = set()

@@ -10,7 +10,6 @@ from gateway.errors import InvalidApiKey, Refusal, Unavailable
 from gateway.explanation import Explained, TargetTold
 from gateway.ledger import usd
 from gateway.providers.provider import Endpoint, Failure
-from gateway.proxy.authenticate import is_usable
 from gateway.proxy.body import Asked, parse
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.check import cost_bound_nusd, estimate_prompt, need_of, output_bound
@@ -49,7 +48,7 @@ async def _follow(plane: Plane, call: Call, caller: _Headers, body: bytes, told:
     project, key = call.project, call.key
     assert project is not None
     assert key is not None
-    if not is_usable(key, call.created_at) or project.archived:
+    if key.works_until <= call.created_at or project.archived:
         raise InvalidApiKey
     tier = read_headers(plane, caller, call)
     told.user, told.tags = call.user, call.tags

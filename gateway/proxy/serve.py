@@ -61,6 +61,8 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
                 await replay.abandon()
             raise
     except errors.Refusal as refusal:
+        if isinstance(refusal, errors.AddressNotAllowed):
+            call.key, call.project = refusal.key, refusal.project
         _refuse(plane, caller, call, refusal)
     except (ClientGone, ConnectionError):
         _gone(plane, caller, call)

@@ -69,13 +69,13 @@ SETTING_ROWS = "SELECT name, value::text FROM settings"
 
 KEY_ROWS = """
 SELECT id, project_id, name, public_id, digest, allowed_models, disabled_at IS NOT NULL OR revoked_at IS NOT NULL,
-       extract(epoch FROM expires_at)::float8
+       extract(epoch FROM expires_at)::float8, allowed_addresses::text[]
 FROM api_keys
 """
 
 ROTATED_ROWS = """
 SELECT k.id, k.project_id, k.name, r.public_id, r.digest, k.allowed_models, k.disabled_at IS NOT NULL OR k.revoked_at IS NOT NULL,
-       least(extract(epoch FROM k.expires_at), extract(epoch FROM r.grace_until))::float8
+       least(extract(epoch FROM k.expires_at), extract(epoch FROM r.grace_until))::float8, k.allowed_addresses::text[]
 FROM rotated_secrets r
 JOIN api_keys k ON k.id = r.key_id
 WHERE r.grace_until > now()
@@ -96,6 +96,8 @@ class KeyRow(msgspec.Struct, array_like=True, frozen=True):
     allowed_models: list[str] | None
     disabled: bool
     expires_at: float | None
+    allowed_addresses: list[str] | None = None
+    """With a default: a snapshot that an older version wrote has one field less."""
 
 
 class ConfigRows(msgspec.Struct):

@@ -10,7 +10,7 @@ from gateway.store.pool import Connection
 
 KEY_COLUMNS = """
 SELECT k.id, k.name, k.public_id, k.project_id, p.slug, k.allowed_models, k.created_by, k.created_at, k.updated_at, k.expires_at,
-       k.disabled_at, k.revoked_at, u.last_used_at, r.grace_until
+       k.disabled_at, k.revoked_at, u.last_used_at, r.grace_until, k.allowed_addresses::text[]
 FROM api_keys k
 JOIN projects p ON p.id = k.project_id
 LEFT JOIN key_usage u ON u.key_id = k.id
@@ -44,11 +44,13 @@ LIMIT $5
 LOCK_KEY = "SELECT 1 FROM api_keys WHERE id = $1 FOR UPDATE"
 
 INSERT_KEY = """
-INSERT INTO api_keys (id, project_id, name, public_id, digest, allowed_models, created_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO api_keys (id, project_id, name, public_id, digest, allowed_models, allowed_addresses, created_by, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text[]::cidr[], $8, $9)
 """
 
-UPDATE_KEY = "UPDATE api_keys SET name = $2, allowed_models = $3, expires_at = $4, updated_at = now() WHERE id = $1"
+UPDATE_KEY = """
+UPDATE api_keys SET name = $2, allowed_models = $3, allowed_addresses = $4::text[]::cidr[], expires_at = $5, updated_at = now() WHERE id = $1
+"""
 
 SWITCH_KEY = "UPDATE api_keys SET disabled_at = CASE WHEN $2 THEN NULL ELSE coalesce(disabled_at, now()) END, updated_at = now() WHERE id = $1"
 
@@ -98,6 +100,7 @@ class KeyRow(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
     last_used_at: datetime | None
     grace_until: datetime | None
+    allowed_addresses: list[str] | None
 
 
 class Beside(msgspec.Struct):
@@ -145,15 +148,19 @@ async def lock(connection: Connection, key_id: str) -> None:
 
 async def insert(
     connection: Connection, key_id: str, project_id: str, name: str, public_id: str, digest: bytes,
-    allowed_models: list[str] | None, by: str, expires_at: datetime | None,
+    allowed_models: list[str] | None, allowed_addresses: list[str] | None, by: str, expires_at: datetime | None,
 ) -> None:  # fmt: skip
-    await connection.execute(INSERT_KEY, key_id, project_id, name, public_id, digest, allowed_models, by, expires_at)
+    """`allowed_addresses` in their one form."""
+    await connection.execute(
+        INSERT_KEY, key_id, project_id, name, public_id, digest, allowed_models, allowed_addresses, by, expires_at
+    )
 
 
 async def update(
-    connection: Connection, key_id: str, name: str, allowed_models: list[str] | None, expires_at: datetime | None
-) -> None:
-    await connection.execute(UPDATE_KEY, key_id, name, allowed_models, expires_at)
+    connection: Connection, key_id: str, name: str, allowed_models: list[str] | None, allowed_addresses: list[str] | None,
+    expires_at: datetime | None,
+) -> None:  # fmt: skip
+    await connection.execute(UPDATE_KEY, key_id, name, allowed_models, allowed_addresses, expires_at)
 
 
 async def switch(connection: Connection, key_id: str, on: bool) -> None:

@@ -107,6 +107,12 @@ WRONG = [
     ({"name": "x", "allowed_models": ["fast"]}, "allowed_models[0]"),
     ({"name": "x", "allowed_models": ["cl*ude"]}, "allowed_models[0]"),
     ({"name": "x", "allowed_models": "gpt-6-luna"}, "allowed_models"),
+    ({"name": "x", "allowed_addresses": ["10.0.0.0/8", "office"]}, "allowed_addresses[1]"),
+    ({"name": "x", "allowed_addresses": ["10.0.0.5/8"]}, "allowed_addresses[0]"),
+    ({"name": "x", "allowed_addresses": ["fe80::1%eth0"]}, "allowed_addresses[0]"),
+    ({"name": "x", "allowed_addresses": []}, "allowed_addresses"),
+    ({"name": "x", "allowed_addresses": ["10.0.0.1"] * 101}, "allowed_addresses"),
+    ({"name": "x", "allowed_addresses": "10.0.0.0/8"}, "allowed_addresses"),
     ({"name": "x", "key": "sk-optyx-mine"}, "key"),
     ({"name": "x", "digest": "00"}, "digest"),
     ({"name": "x", "project_id": "prj_other"}, "project_id"),
@@ -132,6 +138,37 @@ async def test_a_key_s_own_list_narrows_the_project_s(gateway):
     ] is None
     await gateway.changed()
     assert (await gateway.chat(model="gpt-6-luna")).status == 200
+
+
+async def test_a_key_is_bound_to_addresses_and_let_go_again(gateway):
+    made = await new_key(
+        gateway, allowed_addresses=["10.0.0.0/255.0.0.0", "2001:DB8::/32", "10.0.0.0/8", "::ffff:192.0.2.7"]
+    )
+    one_form = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]
+    path = f"/keys/{made['id']}"
+    assert made["allowed_addresses"] == (await gateway.admin("GET", path)).json["allowed_addresses"] == one_form
+    assert not await works(gateway, made["key"])
+    renamed = (await gateway.admin("PATCH", path, {"name": "ci-2"})).json
+    assert (renamed["name"], renamed["allowed_addresses"]) == ("ci-2", one_form)
+    for wrong in (["10.0.0.5/8"], []):
+        assert (await gateway.admin("PATCH", path, {"allowed_addresses": wrong})).status == 422
+    for given, told in ((["127.0.0.1"], ["127.0.0.1/32"]), (None, None)):
+        saved = (await gateway.admin("PATCH", path, {"allowed_addresses": given})).json
+        assert saved["allowed_addresses"] == told
+        await gateway.changed()
+        assert await works(gateway, made["key"])
+    listed = (await gateway.admin("GET", "/audit?object=key")).json["data"]
+    trail = [
+        (one["action"], (one["before"] or {}).get("allowed_addresses"), (one["after"] or {}).get("allowed_addresses"))
+        for one in reversed(listed)
+        if one["object_id"] == made["id"]
+    ]
+    assert trail == [
+        ("key.create", None, one_form),
+        ("key.update", one_form, one_form),
+        ("key.update", one_form, ["127.0.0.1/32"]),
+        ("key.update", ["127.0.0.1/32"], None),
+    ]
 
 
 async def test_the_list_says_how_keys_fare(gateway):

@@ -270,12 +270,12 @@ async def test_out_of_connections(make, server, own_url):
     await watch.judge(own_url)
 
 
-async def test_a_worker_starts_without_postgres_from_the_snapshot_and_a_revoked_key_stays_revoked(
+async def test_a_worker_starts_without_postgres_from_the_snapshot_and_a_revoked_key_stays_revoked_a_bound_one_bound(
     make, server, own_url
 ):
     first = await started(make())
-    revoked = await first.new_key("revoked")
-    await first.changed()
+    revoked, bound = await first.new_key("revoked"), await first.new_key("bound")
+    await first.execute("UPDATE api_keys SET allowed_addresses = '{10.0.0.0/8}' WHERE name = 'bound'")
     good, first.key = first.key, revoked
     assert (await first.chat()).status == 200
     await first.execute("UPDATE api_keys SET disabled_at = now() WHERE name = 'revoked'")
@@ -300,6 +300,8 @@ async def test_a_worker_starts_without_postgres_from_the_snapshot_and_a_revoked_
     assert time.monotonic() - began < 3
     first.key = revoked
     assert (await first.chat()).status == 401
+    first.key = bound
+    assert (await first.chat()).code == "address_not_allowed"
     assert (await ask_unseen(first))[:2] == (503, "key_store_unavailable")
     assert await readiness(first) == (200, "degraded")
     await server.start()

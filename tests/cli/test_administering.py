@@ -46,6 +46,29 @@ async def test_keys_are_disabled_enabled_rotated_and_revoked(live, gateway):
     assert (await live("keys", "list", "-p", "default", "--status", "revoked", "-o", "template={name}")).lines == ["ci"]
 
 
+async def test_a_key_is_bound_to_addresses_tried_and_let_go(live, gateway):
+    bound = ("--cidr", "10.0.0.0/8", "--cidr", "2001:db8::/32")
+    made = await live("keys", "create", "-p", "default", "--name", "ci", *bound, "--test")
+    assert made.status == 0, made.err
+    key = made.out.strip()
+    assert "It is known, and refused here as --cidr says: This key may not be used from 127.0.0.1." in made.err
+    shown = await live("keys", "get", "ci", "-p", "default")
+    assert "10.0.0.0/8,2001:db8::/32" in shown.out
+    tested = await live("keys", "test", "-o", "json", stdin=key + "\n")
+    assert (tested.status, tested.fault["code"]) == (9, "address_not_allowed")
+    wide = await live("keys", "list", "-p", "default", "-o", "wide")
+    assert "10.0.0.0/8,2001:db8::/32" in wide.out
+    assert "everywhere" in wide.out
+    wrong = await live("keys", "update", "ci", "-p", "default", "--cidr", "10.0.0.5/8")
+    assert wrong.status != 0
+    assert "10.0.0.0/8 is the whole of it" in wrong.err
+    assert (await live("keys", "update", "ci", "-p", "default", "--cidr", "127.0.0.1")).status == 0
+    await gateway.changed()
+    assert (await live("keys", "test", stdin=key + "\n")).status == 0
+    assert (await live("keys", "update", "ci", "-p", "default", "--any-address")).status == 0
+    assert (await live("keys", "get", "ci", "-p", "default", "-o", "json")).json["allowed_addresses"] is None
+
+
 async def test_settings_are_previewed_saved_and_restored(live, gateway):
     shown = await live("settings", "-p", "default", "-o", "json")
     assert shown.json["failover"] is True

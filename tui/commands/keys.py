@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tui import figures
-from tui.columns import Column, ago, models, money, number, state, until
+from tui.columns import Column, addresses, ago, models, money, number, state, until
 from tui.faults import FINDINGS, Fault, usage
 from tui.flags import seconds
 from tui.invocation import Invocation, current, path_of, words_of_stdin
@@ -17,6 +17,7 @@ from tui.invocation import Invocation, current, path_of, words_of_stdin
 keys = typer.Typer(no_args_is_help=True, help="What proves a project to the gateway.")
 
 FEW = 6
+NOT_FROM_HERE = "address_not_allowed"
 STATES = ("active", "unused", "disabled", "expired", "grace", "revoked")
 COLUMNS = [
     Column("NAME", "name"),
@@ -29,12 +30,13 @@ COLUMNS = [
     number("24 H", "requests_24h"),
     money("SPENT", "cost_nusd"),
     models("MODELS", wide=True),
+    addresses("FROM", wide=True),
     Column("CREATED BY", "created_by", wide=True),
     Column("ID", "id", wide=True),
 ]
 DETAIL = [
     Column("name", "name"), Column("id", "id"), Column("project", "project"), state("status", "status"),
-    Column("prefix", "public_id", lambda text: f"sk-optyx-{text}"), models("models"),
+    Column("prefix", "public_id", lambda text: f"sk-optyx-{text}"), models("models"), addresses("may be used from"),
     ago("created", "created_at"), Column("created by", "created_by"), until("expires", "expires_at"),
     until("old secret works until", "grace_until"), ago("last used", "last_used_at"), number("requests in 24 h", "requests_24h"),
     money("spent", "cost_nusd"), number("requests/min", "rpm"), number("tokens/min", "tpm"), number("concurrency", "concurrency"),
@@ -45,6 +47,12 @@ Several = Annotated[list[str] | None, typer.Argument(metavar="KEY…", help="Nam
 Stdin = Annotated[bool, typer.Option("--stdin", help="Read the keys from stdin, one a line.")]
 OutFile = Annotated[str, typer.Option("--out-file", help="Write the secret to a new file (0600) and print its path.")]
 Form = Annotated[str, typer.Option("--format", help="raw, env or json: how the secret is printed.")]
+Cidrs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cidr", metavar="CIDR", help="An address or network it may be used from, like 10.0.0.0/8; repeat it."
+    ),
+]
 Copy = Annotated[bool, typer.Option("--copy", help="To the clipboard, and not on the screen.")]
 
 
@@ -149,6 +157,7 @@ def create(
     rpm: Annotated[int | None, typer.Option("--rpm", min=0, help="Requests a minute.")] = None,
     tpm: Annotated[int | None, typer.Option("--tpm", min=0, help="Tokens a minute.")] = None,
     concurrency: Annotated[int | None, typer.Option("--concurrency", min=0, help="Calls at once.")] = None,
+    cidr: Cidrs = None,
     out_file: OutFile = "",
     copy: Copy = False,
     form: Form = "raw",
@@ -176,6 +185,8 @@ def create(
         asked["expires_at"] = moment(expires, "--expires")
     if model:
         asked["allowed_models"] = model
+    if cidr:
+        asked["allowed_addresses"] = cidr
     hand_over_new(run, project, asked, body_of(rpm, tpm, concurrency, budget), out_file, copy, form, test)
 
 
@@ -297,16 +308,20 @@ def update(
     expires: Annotated[str, typer.Option("--expires", help="90d, a date, or never.")] = "",
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="A model it may call; repeat it.")] = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Whatever its project may call.")] = False,
+    cidr: Cidrs = None,
+    any_address: Annotated[bool, typer.Option("--any-address", help="It may be used from everywhere.")] = False,
 ) -> None:
-    """Another name, end, or list of models."""
+    """Another name, end, list of models, or of addresses it may be used from. A list replaces the one before."""
     run = current()
     body: dict[str, Any] = {"name": name} if name else {}
     if expires:
         body["expires_at"] = None if expires == "never" else moment(expires, "--expires")
     if model or all_models:
         body["allowed_models"] = model or None
+    if cidr or any_address:
+        body["allowed_addresses"] = cidr or None
     if not body:
-        raise usage("what is to change?", "--name, --expires, --model or --all-models")
+        raise usage("what is to change?", "--name, --expires, --model, --all-models, --cidr or --any-address")
     one = found(run, key)
     run.change("PATCH", path_of("keys", one["id"]), body)
     run.done(f"Changed {one['name']}.")
@@ -348,6 +363,8 @@ def _models_of(run: Invocation, secret: str) -> list[str]:
                 code="key_test_failed",
                 status=401,
             ) from None
+        if error.code == NOT_FROM_HERE:
+            raise Fault(str(error), exit=FINDINGS, code=NOT_FROM_HERE, status=403) from None
         raise faults.said_no(error) from None
     except Unreachable as error:
         raise faults.not_reached(error) from None
@@ -356,10 +373,14 @@ def _models_of(run: Invocation, secret: str) -> list[str]:
 
 
 def _works(run: Invocation, secret: str) -> bool:
-    """A new key is known everywhere within half a second; a worker that has not heard of it asks for it."""
+    """A new key is known everywhere within half a second; a worker that has not heard of it asks for it. One that is only refused because
+    of where we are works where it is meant to."""
     try:
         _models_of(run, secret)
     except Fault as fault:
+        if fault.code == NOT_FROM_HERE:
+            run.done(f"It is known, and refused here as --cidr says: {fault}")
+            return True
         if fault.code != "key_test_failed":
             raise
         return False

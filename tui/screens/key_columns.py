@@ -61,6 +61,13 @@ COLUMNS: list[Column[Key]] = [
     Column("TPM", 9, lambda one: (figures.limit(one.tpm), ""), lambda one: one.tpm, "right", wide=True),
     Column("PROJECT", 14, lambda one: (one.project, ""), lambda one: one.project, wide=True),
     Column("MADE BY", 14, lambda one: (one.created_by or figures.NONE, ""), lambda one: one.created_by, wide=True),
+    Column(
+        "FROM",
+        18,
+        lambda one: (", ".join(one.allowed_addresses or ["everywhere"]), "" if one.allowed_addresses else "dim"),
+        lambda one: ",".join(one.allowed_addresses or []),
+        wide=True,
+    ),
     Column("ID", 22, lambda one: (one.id, "dim"), lambda one: one.id, wide=True),
 ]
 

@@ -8,6 +8,8 @@ from tui.screens.call_lines import pairs
 from tui.widgets.line import Line
 from tui.widgets.marks import sparkline, state
 
+FEW = 4
+
 WHAT: list[Line] = [
     [("The secret is shown once, when a key is made", "")],
     [("or rotated. The gateway keeps a hash only.", "")],
@@ -25,6 +27,8 @@ WHAT: list[Line] = [
 
 def key_lines(one: Key, width: int, compact: bool) -> list[Line]:
     models = "as the project's settings say" if one.allowed_models is None else ", ".join(one.allowed_models)
+    networks = one.allowed_addresses or []
+    places = ", ".join(networks[:FEW]) + (f" and {len(networks) - FEW} more" if len(networks) > FEW else "")
     rates = [
         f"{one.rpm} rpm" if one.rpm else "",
         f"{figures.count(one.tpm)} tpm" if one.tpm else "",
@@ -41,7 +45,11 @@ def key_lines(one: Key, width: int, compact: bool) -> list[Line]:
         return [
             head,
             [("models ", "dim"), (models, "")],
-            [("limits ", "dim"), (" ".join(filter(None, rates)) or "project's", "")],
+            [
+                ("limits ", "dim"),
+                (" ".join(filter(None, rates)) or "project's", ""),
+                *([("  from ", "dim"), (places, "")] if networks else []),
+            ],
             trend,
         ]
     lines: list[Line] = [
@@ -52,6 +60,7 @@ def key_lines(one: Key, width: int, compact: bool) -> list[Line]:
                 ("Status", state(one.status)[0], state(one.status)[1]),
                 ("Models", models, ""),
                 ("Limits", " · ".join(filter(None, rates)) or "the project's", ""),
+                *([("Used from", places, "")] if networks else []),
                 ("Expires", figures.minute(one.expires_at, "never"), ""),
                 ("Last used", figures.ago(one.last_used_at), ""),
                 *(

@@ -23,6 +23,7 @@ class Key(Record):
     grace_until: str | None = None
     last_used_at: str | None = None
     allowed_models: list[str] | None = None
+    allowed_addresses: list[str] | None = None
     requests_24h: int = 0
     cost_nusd: int = 0
     budget: Budget | None = None

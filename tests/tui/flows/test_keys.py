@@ -108,6 +108,36 @@ async def test_a_new_key_is_shown_once_and_forgotten(gateway, tmp_path, monkeypa
         assert asked(gateway, "POST", "/keys")[0]["name"] == "ci"
 
 
+async def test_a_new_key_is_bound_to_the_addresses_that_are_typed(gateway):
+    async with stage(gateway, WIDE, KEYS) as (app, pilot):
+        await pilot.press("n")
+        await pilot.pause()
+        await typed(pilot, "ci")
+        await pilot.press(*["tab"] * 5)
+        await pilot.pause()
+        assert "empty: everywhere; or networks like 10.0.0.0/8" in screen_text(app)
+        await typed(pilot, "10.0.0.0/8, office")
+        await pilot.press("ctrl+s")
+        await until(lambda: "office is no address and no network" in screen_text(app), pilot)
+        assert not asked(gateway, "POST", "/keys")
+        await pilot.press("ctrl+u")
+        await typed(pilot, "10.0.0.0/8, 192.0.2.7 2001:db8::/32")
+        await pilot.press("ctrl+s")
+        await until(lambda: SECRET in screen_text(app), pilot)
+        assert asked(gateway, "POST", "/keys")[0]["allowed_addresses"] == ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize(("size", "label"), [(WIDE, "Used from"), (SMALL, "from")], ids=["wide", "small"])
+async def test_a_bound_key_says_where_it_may_be_used_from(gateway, size, label):
+    gateway.keys["acme"][0].allowed_addresses = ["10.0.0.0/8"]
+    async with stage(gateway, size, KEYS) as (app, pilot):
+        await until(lambda: "10.0.0.0/8" in screen_text(app), pilot)
+        [line] = [line for line in screen_text(app).splitlines() if "10.0.0.0/8" in line]
+        assert label in line
+        await pilot.press("j")
+        await until(lambda: "10.0.0.0/8" not in screen_text(app), pilot)
+
+
 async def test_rotating_asks_how_long_the_old_secret_works(gateway):
     async with stage(gateway, WIDE, KEYS) as (app, pilot):
         await pilot.press("r")
@@ -125,7 +155,7 @@ async def test_a_new_keys_dialog_says_itself_what_went_wrong_and_offers_its_own_
     monkeypatch.chdir(tmp_path)
     (tmp_path / "acme-ci.key").write_text("another")
     async with stage(gateway, SMALL, KEYS) as (app, pilot):
-        arrive_together(app, "nci\r\r\r\r\r")
+        arrive_together(app, "nci\r\r\r\r\r\r")
         await until(lambda: SECRET in screen_text(app), pilot)
         foot = screen_text(app).split("\n")[-2:]
         assert "no screenshot, log or crash report has it" in foot[0]
