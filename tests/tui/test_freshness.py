@@ -11,6 +11,7 @@ from tests.tui.fake_gateway import FakeGateway
 from tests.tui.stage import WIDE, screen_text, stage, until
 from tui.calls import Client
 from tui.location import Location
+from tui.screens.view import ASKED
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ async def test_signed_out_goes_on_with_the_credentials_of_a_new_login(gateway):
         app.action_refresh_now()
         await until(lambda: "SIGNED OUT" in screen_text(app) and "◌ RECONNECTING" in screen_text(app), pilot)
         assert "^r then goes on here" in screen_text(app)
-        app.view.change("nothing", lambda client: None)
+        app.view.change("nothing", lambda client: None, ASKED)
         await until(lambda: any("Held: signed out. Not sent." in one[1] for one in app.notices.said), pilot)
         gateway.cut.clear()
         gateway.tail_open.clear()
