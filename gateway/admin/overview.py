@@ -39,7 +39,6 @@ LONGEST_S = 10.0
 TOP = 10
 LATEST = 8
 FAILING = 0.5
-BY: tuple[usage.By, ...] = ("project", "key", "model")
 ERRORS = Filter((Condition((Term("status", ">=", 400),)),))
 
 
@@ -93,19 +92,16 @@ async def _overview(desk: Desk, window: Window, user_id: str | None) -> Overview
 async def _figures(db: Connection, desk: Desk, window: Window, zone: ZoneInfo) -> Overview:
     now = datetime.fromtimestamp(desk.clock(), UTC)
     span = SPANS[window]
-    today = {by: await _today(db, by, now, zone) for by in BY}
-    projects, keys, models = (_top(today[by]) for by in BY)
-    seen = await glance.look(db, now - span, span, projects, keys)
+    midnight, later = _day(now, zone), _hour_after(now)
+    projects = await usage.dearest(db, "project", midnight, later, TOP)
+    keys = await usage.dearest(db, "key", midnight, later, TOP)
+    models = await usage.dearest(db, "model", midnight, later, TOP)
+    seen = await glance.look(db, now - span, span, list(projects), list(keys))
     before = await glance.how_many(db, now - span - timedelta(hours=1), span)
     minutes = span.total_seconds() / 60
-    tops: dict[usage.By, tuple[list[str], dict[str, str]]] = {
-        "project": (projects, await usage.names(db, "project", projects)),
-        "key": (keys, await usage.names(db, "key", keys)),
-        "model": (models, {}),
-    }
     rows = {
-        by: [_row(id_, names.get(id_, id_), by, seen, today[by], minutes) for id_ in ids]
-        for by, (ids, names) in tops.items()
+        by: _rows(top, by, await usage.names(db, by, top), seen, minutes)
+        for by, top in (("project", projects), ("key", keys), ("model", models))
     }
     await _budgets(db, desk.clock(), "project", rows["project"])
     await _budgets(db, desk.clock(), "key", rows["key"])
@@ -170,21 +166,11 @@ def _hour_after(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) + usage.HOUR
 
 
-async def _today(db: Connection, by: usage.By, now: datetime, zone: ZoneInfo) -> dict[str, usage.Sums]:
-    return await usage.sums(db, by, _day(now, zone), _hour_after(now))
-
-
-def _top(today: dict[str, usage.Sums]) -> list[str]:
-    """The ids that cost most today; of equal ones those that call most."""
-    named = [id_ for id_ in today if id_]
-    return sorted(named, key=lambda id_: (-today[id_].cost_nusd, -today[id_].requests, id_))[:TOP]
-
-
 async def _spend(db: Connection, now: datetime, zone: ZoneInfo) -> Spend:
     midnight, yesterday = _day(now, zone), _day(now, zone, 1)
     hours = await usage.sums(db, "time", midnight, _hour_after(now))
     spent = sum(one.cost_nusd for one in hours.values())
-    whole_day = await usage.sums(db, "time", yesterday, midnight)
+    whole_day = await usage.sums_by(db, (), yesterday, midnight)
     passed_s, day_s = (now - midnight).total_seconds(), (_day(now, zone, -1) - midnight).total_seconds()
     series: dict[int, float] = {}
     for epoch, one in hours.items():
@@ -244,8 +230,15 @@ def _model(name: str, figures: Figures, series: list[float], span: timedelta) ->
     )  # fmt: skip
 
 
-def _row(id_: str, name: str, by: str, seen: Glance, today: dict[str, usage.Sums], minutes: float) -> TopRow:
-    figures = seen.groups[by].get(id_) or Figures()
+def _rows(top: dict[str, int], by: str, names: dict[str, str], seen: Glance, minutes: float) -> list[TopRow]:
+    """`top`: what each has spent today."""
+    return [
+        _row(id_, names.get(id_, id_), cost_nusd, seen.groups[by].get(id_) or Figures(), seen.lines[by].get(id_, []), minutes)
+        for id_, cost_nusd in top.items()
+    ]  # fmt: skip
+
+
+def _row(id_: str, name: str, today_nusd: int, figures: Figures, series: list[float], minutes: float) -> TopRow:
     return TopRow(
         id=id_,
         name=name,
@@ -253,8 +246,8 @@ def _row(id_: str, name: str, by: str, seen: Glance, today: dict[str, usage.Sums
         error_share=figures.errors / figures.calls if figures.calls else 0.0,
         ttft_p95_ms=figures.ttft[1],
         tokens_per_min=(figures.prompt_tokens + figures.completion_tokens) / minutes,
-        today_nusd=today[id_].cost_nusd,
-        series=seen.lines[by].get(id_, []),
+        today_nusd=today_nusd,
+        series=series,
     )
 
 

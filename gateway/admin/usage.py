@@ -58,16 +58,21 @@ async def report(ask: Ask[Nothing, UsageQuery]) -> Usage:
                 key_id=key_id,
                 tag=tag,
                 rows_only=not TIMES.isdisjoint(wanted) and not _has_whole_hours(zone, since, until),
+                days_of="" if "hour" in wanted else zone.key,
             )
+            shown, rest = _in_order(found, wanted, zone)
             names = {
-                by: await usage.names(ask.db, by, {group[place] for group in found}) for place, by in enumerate(wanted)
+                by: await usage.names(ask.db, by, {ids[place] for ids in shown}) for place, by in enumerate(wanted)
             }
     except asyncpg.QueryCanceledError:
         raise BadRequest(
             f"This report takes longer than {LONGEST_S:.0f} s: ask for a shorter time.", param="since"
         ) from None
+    data = [_row(_labels(ids, wanted, names, zone), ids, sums, wanted) for ids, sums in shown.items()]
+    if rest:
+        data.append(_row((THE_REST,), ("",), _total(rest), wanted))
     return Usage(
-        group_by=query.group_by, since=iso(since), until=iso(until), timezone=zone.key, data=_rows(found, wanted, names, zone),
+        group_by=query.group_by, since=iso(since), until=iso(until), timezone=zone.key, data=data,
         total=_row(("total",), ("",), _total(found.values()), wanted),
     )  # fmt: skip
 
@@ -131,8 +136,8 @@ def _has_whole_hours(zone: ZoneInfo, since: datetime, until: datetime) -> bool:
 Found = dict[tuple[str, ...], usage.Sums]
 
 
-def _rows(found: Found, wanted: list[str], names: dict[str, dict[str, str]], zone: ZoneInfo) -> list[UsageRow]:
-    """Oldest first where time is among the groups, then the dearest first. What is beyond the longest list is one row, so that the sum
+def _in_order(found: Found, wanted: list[str], zone: ZoneInfo) -> tuple[Found, list[usage.Sums]]:
+    """Oldest first where time is among the groups, then the dearest first; and what is beyond the longest list: one row, so that the sum
     stays the sum."""
     when = next((place for place, by in enumerate(wanted) if by in TIMES), None)
     if when is not None:
@@ -142,9 +147,7 @@ def _rows(found: Found, wanted: list[str], names: dict[str, dict[str, str]], zon
         key=lambda ids: ("" if when is None else ids[when], -found[ids].cost_nusd, -found[ids].requests, ids),
     )
     most = MOST_ROWS if when is None else MOST_STEPS
-    rows = [_row(_labels(ids, wanted, names, zone), ids, found[ids], wanted) for ids in order[:most]]
-    rest = order[most:]
-    return [*rows, _row((THE_REST,), ("",), _total(found[ids] for ids in rest), wanted)] if rest else rows
+    return {ids: found[ids] for ids in order[:most]}, [found[ids] for ids in order[most:]]
 
 
 def _in_steps(found: Found, place: int, by: str, zone: ZoneInfo) -> Found:

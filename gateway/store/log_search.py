@@ -107,8 +107,8 @@ class Counted(msgspec.Struct):
 
 @contextlib.asynccontextmanager
 async def bounded(connection: Connection, seconds: float, *, may_read_all: bool = False) -> AsyncIterator[None]:
-    """A read-only transaction whose statements are cut off after `seconds`: QueryCanceledError."""
-    async with connection.transaction(readonly=True):
+    """A read-only transaction on one snapshot, whose statements are cut off after `seconds`: QueryCanceledError."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(BOUND, str(max(1, int(seconds * 1000))), "on" if may_read_all else "off")
         yield
 

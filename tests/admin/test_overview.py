@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -87,6 +88,32 @@ async def test_a_busy_log_is_told_by_a_bounded_look(gateway, monkeypatch):
     assert seen.total.calls == pytest.approx(40_000, rel=0.1)
     assert seen.total.errors / seen.total.calls == pytest.approx(1 / 40, rel=0.5)
     assert await glance.how_many(gateway.db, since, timedelta(hours=1)) == pytest.approx(40_000, rel=0.1)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Australia/Eucla", "Pacific/Kiritimati"])
+async def test_who_costs_most_is_told_by_the_day_of_the_zone(gateway, zone):
+    """Also where it begins within an hour of UTC, and its first minutes are read from the rows."""
+    await gateway.token("owner")
+    await gateway.db.execute("UPDATE orgs SET timezone = $1", zone)
+    now = datetime.now(UTC)
+    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+    spent: dict[str, int] = {}
+    calls = []
+    for number in range(240):
+        at = min(midnight + timedelta(minutes=number * 7 - 400), now)
+        project, cost = f"prj_{number % 13}", 1_000_000 + number * number
+        calls.append(final(org_id=gateway.org_id, project_id=project, created_at=at.timestamp(), cost_nusd=cost))
+        if at >= midnight:
+            spent[project] = spent.get(project, 0) + cost
+    await write(gateway.db, *calls)
+    told = await overview(gateway)
+    dearest = sorted(spent.items(), key=lambda one: -one[1])[:10]
+    assert [(row.id, row.today_nusd) for row in told.top_projects] == dearest
+    assert told.top_keys[0].today_nusd == told.top_models[0].today_nusd == told.spend.today_nusd == sum(spent.values())
+    yesterday = midnight - timedelta(days=1)
+    assert told.spend.yesterday_nusd == sum(
+        call.cost_nusd for call in calls if yesterday.timestamp() <= call.created_at < midnight.timestamp()
+    )
 
 
 async def test_many_who_ask_at_once_get_one_answer(gateway):

@@ -1,4 +1,4 @@
-"""Usage adds up: to the nano-dollar, in every zone, over days of 23, 24 and 25 hours."""
+"""Usage adds up: to the nano-dollar, in every zone, over days of 22 to 26 hours, whatever sums it is read from."""
 
 import random
 from collections import defaultdict
@@ -10,21 +10,23 @@ from tests.admin.rows import final, write
 START = datetime(2026, 10, 1, tzinfo=UTC)
 
 
-async def random_calls(gateway, seed, count=700):
-    """Four weeks with the nights in which Lord Howe (by half an hour) and Europe change their clocks."""
+async def random_calls(gateway, seed, count=700, owners=None):
+    """Four weeks with the nights in which Lord Howe (by half an hour) and Europe change their clocks. `owners`: the orgs of projects."""
     await gateway.db.execute("DELETE FROM retention_horizons")  # whatever year it is now
     dice = random.Random(seed)
     second = await gateway.db.fetchval(
         "INSERT INTO projects (id, org_id, slug, name) VALUES ('prj_two', $1, 'two', 'Two') RETURNING id",
         gateway.org_id,
     )
+    owners = owners or {gateway.project_id: "org_1", second: "org_1"}
     calls = []
     for _ in range(count):
+        project = dice.choice(list(owners))
         cost = dice.choice([None, dice.randrange(0, 10**12), 1])
         calls.append(
             final(
                 created_at=(START + timedelta(seconds=dice.uniform(0, 28 * 86400))).timestamp(),
-                project_id=dice.choice([gateway.project_id, second]), key_id=dice.choice(["key_1", "key_2", "key_3"]), cost_nusd=cost,
+                org_id=owners[project], project_id=project, key_id=dice.choice(["key_1", "key_2", "key_3"]), cost_nusd=cost,
                 provider=dice.choice(["openai", "google", None]), model=dice.choice(["gpt-6", "gemini-4", None]),
                 tier=dice.choice(["fast", "smart", None]), user=dice.choice(["anna", None]), endpoint=dice.choice(["chat", "embeddings"]),
                 status=dice.choice([200, 200, 429, 502]), total_tokens=dice.choice([None, 10]), prompt_tokens=dice.randrange(10**9),
@@ -54,6 +56,54 @@ async def test_every_grouping_adds_up_in_every_zone(gateway):
     calls = await random_calls(gateway, 7)
     for zone in ("UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns"):
         await adds_up(gateway, calls, zone)
+
+
+ZONES = {
+    "org_tokyo": "Asia/Tokyo", "org_kolkata": "Asia/Kolkata", "org_troll": "Antarctica/Troll", "org_berlin": "Europe/Berlin",
+    "org_mars": "Mars/Base",
+}  # fmt: skip
+
+
+async def test_every_org_has_its_own_days(gateway):
+    """One of them has no row any more, one a zone that nobody knows, one moves to another zone, one's calls become dearer later."""
+    await gateway.db.executemany(
+        "INSERT INTO orgs (id, slug, name, timezone) VALUES ($1, $1, $1, $2)", list(ZONES.items())
+    )
+    owners = {gateway.project_id: gateway.org_id, **{f"prj_{org}": org for org in (*ZONES, "org_gone")}}
+    calls = await random_calls(gateway, 11, 500, owners)
+    await gateway.db.execute("UPDATE orgs SET timezone = 'America/New_York' WHERE id = $1", gateway.org_id)
+    calls += await write(gateway.db, *[late(call) for call in calls[::7]])
+    for zone in ("Europe/Berlin", "America/New_York", "Asia/Kolkata"):
+        await adds_up(gateway, calls, zone)
+
+
+def late(call):
+    """Another one of that moment, recorded weeks later."""
+    return final(
+        created_at=call.created_at, org_id=call.org_id, project_id=call.project_id, cost_nusd=10**9 + 1, prompt_tokens=1, tags=["x"]
+    )  # fmt: skip
+
+
+async def test_whole_days_are_read_from_the_sums_of_days_and_nothing_else_is(gateway):
+    await gateway.db.execute("UPDATE orgs SET timezone = 'Europe/Berlin'")
+    await random_calls(gateway, 5, 200, {gateway.project_id: gateway.org_id})
+    asked = "since=2026-10-03T10:20:00Z&until=2026-10-20T07:40:00Z"
+
+    async def costs(by, zone="Europe/Berlin", more=""):
+        told = await gateway.admin("GET", f"/usage?group_by={by}&{asked}&timezone={zone}{more}")
+        return told.json["total"]["cost_nusd"]
+
+    right = await costs("model")
+    await gateway.db.execute("UPDATE usage_daily SET cost_nusd = 0")
+    edges = await costs("project")
+    assert 0 < edges < right
+    assert await costs("day") == await costs("month") == await costs("project,day") == edges
+    for by in ("hour", "model", "key", "tier", "user", "day,key"):
+        assert await costs(by) == right, by
+    assert await costs("day", "UTC") == right, "these days begin in the middle of the org's"
+    await gateway.db.execute("UPDATE api_keys SET id = 'key_1'")
+    assert edges < await costs("day", more="&key=key_1") < right
+    assert await costs("project", more=f"&project={gateway.project_id}") == edges
 
 
 async def adds_up(gateway, calls, zone):
