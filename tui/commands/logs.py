@@ -155,16 +155,18 @@ def count(text: str) -> None:
 @f.filtered()
 def export(
     text: str,
-    form: Annotated[str, typer.Option("--format", help="ndjson or csv.")] = "ndjson",
+    form: Annotated[str, typer.Option("--format", help="ndjson, csv or parquet.")] = "ndjson",
     out: Annotated[str, typer.Option("--out", help="A new file (0600); stdout when left out.")] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an export to --out stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an export to --out stopped; ndjson and csv.")
+    ] = False,
 ) -> None:
     """Everything that matches, oldest first, page by page; it can be resumed."""
     from tui.exporting import export_calls
 
     run = current()
-    if form not in ("ndjson", "csv"):
-        raise usage(f"--format {form}: it is ndjson or csv")
+    if form not in ("ndjson", "csv", "parquet"):
+        raise usage(f"--format {form}: it is ndjson, csv or parquet")
     written = export_calls(run, text, form, out, resume)
     run.done(f"{written} calls exported." + (f" They are in {out}." if out else ""))
 
