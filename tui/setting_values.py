@@ -20,6 +20,17 @@ WORDS = {
 }
 
 
+OUTCOMES = {"refused": "refused", "no_fallback": "no fallback", "elsewhere": "goes elsewhere"}
+"""What a preview says of calls, in a word."""
+
+
+def of_the_day(refused: int, no_fallback: int, elsewhere: int, examined: int) -> str:
+    """What a preview says of all calls, in a sentence without its end."""
+    others = ((elsewhere, "gone elsewhere"), (no_fallback, "had no fallback"))
+    rest = "".join(f", {number:,} would have {what}" for number, what in others if number)
+    return f"{refused:,} of {examined:,} calls of the last 24 h would have been refused{rest}"
+
+
 def without_upkeep(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings themselves, in the order of NAMES."""
     return {name: settings.get(name) for name in NAMES}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway.admin.decode import refuse
 from gateway.admin.schema.models import TierTarget
+from gateway.catalog import Model
 from gateway.networks import networks_of, read_network
 from gateway.store.pool import Connection
 from gateway.store.routing import Known, known
@@ -69,6 +70,12 @@ def target_problems(there: Known, tier: str, mode: str, targets: Sequence[TierTa
             found.append((place, f"{target.model} is for {there.models[pair]}, the tier {tier} for {mode}"))
         seen.add(pair)
     return found
+
+
+def can_answer(model: Model) -> bool:
+    """It is switched on, and its provider is, with the credential that it needs."""
+    provider = model.provider
+    return model.enabled and provider.enabled and not (provider.needs_credential and provider.credential is None)
 
 
 def allows(allowed: list[str] | None, provider: str, model: str) -> bool:

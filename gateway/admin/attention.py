@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from gateway.admin.allowing import can_answer
 from gateway.admin.gauges import of_rows
 from gateway.admin.provider_state import states
 from gateway.admin.schema.limits import Budget
@@ -94,7 +95,7 @@ def _routes(catalog: Catalog) -> list[Attention]:
 
 
 def _route(tier: str, project: str, targets: tuple[Target, ...]) -> Attention | None:
-    if any(_is_usable(target) for target in targets):
+    if any(can_answer(target.model) for target in targets):
         return None
     missing = sorted(
         {t.provider.credential_variable or f"a credential of {t.provider.name}" for t in targets if _lacks(t)}
@@ -111,10 +112,6 @@ def _route(tier: str, project: str, targets: tuple[Target, ...]) -> Attention | 
         object=project,
         filter=f"tier:{tier}" + (f" project:{project}" if project else ""),
     )
-
-
-def _is_usable(target: Target) -> bool:
-    return target.model.enabled and target.provider.enabled and not _lacks(target)
 
 
 def _lacks(target: Target) -> bool:

@@ -117,7 +117,7 @@ ROUTES: tuple[Route, ...] = (
     Route(method="PATCH", path="/projects/{p}/settings", handler=settings.update, role="operator", body=a.SettingsChange,
           answer=SavedSettings, db="write", summary="Change some of them (If-Match guards against others' changes)"),
     Route(method="POST", path="/projects/{p}/settings:preview", handler=settings.preview, role="viewer", body=a.SettingsChange,
-          answer=Preview, summary="What a change would do, and would have refused in the last 24 hours"),
+          answer=Preview, summary="What a change would do, and would have refused or sent elsewhere in the last 24 hours"),
     Route(method="POST", path="/projects/{p}/settings:restore", handler=settings.restore, role="operator", body=a.Restore,
           answer=SavedSettings, db="write", summary="An old version as a new one"),
     Route(method="GET", path="/projects/{p}/settings/history", handler=settings.history, role="viewer", query=PageQuery,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,22 +11,21 @@ from msgspec import UNSET
 
 from gateway.admin import asked as a
 from gateway.admin import audit
-from gateway.admin.allowing import Problems, allows, problems_of, target_problems
+from gateway.admin.allowing import Problems, problems_of, target_problems
 from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.finding import project_of
+from gateway.admin.impact import Lines, impact, total
 from gateway.admin.paging import PageQuery, decode_cursor, page
 from gateway.admin.schema.models import TierTarget
 from gateway.admin.schema.record import Page
-from gateway.admin.schema.settings import Difference, Impact, Preview, Problem, SavedSettings, Settings, SettingsVersion
-from gateway.catalog import Target
+from gateway.admin.schema.settings import Difference, Preview, Problem, SavedSettings, Settings, SettingsVersion
 from gateway.errors import Conflict, NotFound
 from gateway.instants import iso
 from gateway.store import projects
 from gateway.store import settings as store
 from gateway.store.routing import Known, known
 
-Tiers = Mapping[str, tuple[Target, ...]]
 FIELDS = ("default_tier", "tiers", "allowed_models", "failover", "capture", "timezone")
 _tiers = msgspec.json.Decoder(dict[str, list[TierTarget]] | None).decode
 
@@ -65,18 +63,20 @@ async def history(ask: Ask[Nothing, PageQuery]) -> Page[SettingsVersion]:
 
 
 async def preview(ask: Ask[a.SettingsChange, Nothing]) -> Preview:
-    """What is wrong with the change, what it changes, and which calls of the last 24 hours it would have refused."""
+    """What is wrong with the change, what it changes, and which calls of the last 24 hours it would have refused or sent elsewhere."""
     project = await project_of(ask)
     there, before = await known(ask.db), await _of(ask, project.id)
     after = _changed(before, ask.body)
     calls = await store.calls_of_a_day(ask.db, project.id)
-    impact = _impact(calls, after, ask.desk.catalog.tiers)
+    found = impact(calls, Lines(before, ask.desk.catalog), Lines(after, ask.desk.catalog))
     return Preview(
         problems=[Problem(field=field, message=why) for field, why in _problems(after, there)],
         differences=[Difference(field=name, before=was, after=now) for name, (was, now) in _diff(before, after).items()],
-        refused=sum(one.requests for one in impact),
+        refused=total(found, "refused"),
+        no_fallback=total(found, "no_fallback"),
+        elsewhere=total(found, "elsewhere"),
         examined=sum(row.calls for row in calls),
-        impact=impact,
+        impact=found,
     )  # fmt: skip
 
 
@@ -226,27 +226,3 @@ def is_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
-
-
-def _impact(calls: list[store.CallsRow], after: Settings, tiers: Tiers) -> list[Impact]:
-    """Most calls first."""
-    found: dict[tuple[str, str], Impact] = {}
-    for row in calls:
-        reason = _refusal(row, after, tiers)
-        if reason is not None and row.calls:
-            one = found.setdefault((row.key_id, reason), Impact(key=row.key, key_id=row.key_id, reason=reason))
-            one.requests += row.calls
-    return sorted(found.values(), key=lambda one: -one.requests)
-
-
-def _refusal(row: store.CallsRow, after: Settings, tiers: Tiers) -> str | None:
-    if not row.tier:
-        return None if allows(after.allowed_models, row.provider, row.model) else f"model {row.model} is not allowed"
-    own = (after.tiers or {}).get(row.tier)
-    if own is not None:
-        targets = [(target.provider, target.model) for target in own]
-    else:
-        targets = [(target.provider.name, target.model.id) for target in tiers.get(row.tier, ())]
-    if any(allows(after.allowed_models, provider, model) for provider, model in targets):
-        return None
-    return f"no target of the tier {row.tier} is allowed"

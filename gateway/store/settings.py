@@ -38,11 +38,11 @@ LIMIT $3
 VERSION = "SELECT settings::text FROM project_settings_history WHERE project_id = $1 AND version = $2"
 
 CALLS_OF_A_DAY = """
-SELECT u.key_id, coalesce(k.name, u.key_id), u.provider, u.model, u.tier, sum(u.calls - u.errors)::bigint
+SELECT u.key_id, coalesce(k.name, u.key_id), u.provider, u.model, u.tier, sum(u.calls - u.errors)::bigint, k.allowed_models
 FROM usage_hourly u
 LEFT JOIN api_keys k ON k.id = u.key_id
 WHERE u.project_id = $1 AND u.hour > now() - interval '24 hours' AND u.model <> ''
-GROUP BY 1, 2, 3, 4, 5
+GROUP BY 1, 2, 3, 4, 5, 7
 """
 
 GATEWAY_SETTINGS = "SELECT name, value::text FROM settings ORDER BY name"
@@ -79,7 +79,7 @@ class VersionRow(msgspec.Struct, frozen=True):
 
 
 class CallsRow(msgspec.Struct, frozen=True):
-    """What one key called in the last 24 hours and got; `tier` is empty where it named a model."""
+    """What one key called in the last 24 hours and got; `tier` is empty where it named a model. `allowed_models` are the key's own."""
 
     key_id: str
     key: str
@@ -87,6 +87,7 @@ class CallsRow(msgspec.Struct, frozen=True):
     model: str
     tier: str
     calls: int
+    allowed_models: list[str] | None
 
 
 async def of(connection: Connection, project_id: str) -> SettingsRow:

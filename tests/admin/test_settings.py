@@ -112,14 +112,16 @@ async def test_a_preview_says_what_it_would_have_refused(gateway):
     assert [one["field"] for one in preview["problems"]] == ["timezone"]
     assert {one["field"] for one in preview["differences"]} == {"allowed_models", "timezone"}
     assert (preview["examined"], preview["refused"]) == (2, 1)
-    assert preview["impact"] == [
-        {
-            "key": "test",
-            "key_id": preview["impact"][0]["key_id"],
-            "requests": 1,
-            "reason": "model gpt-6-luna is not allowed",
-        }
-    ]
+    assert (preview["elsewhere"], preview["no_fallback"]) == (1, 0)
+    refused, moved = preview["impact"]
+    assert refused == {
+        "key": "test",
+        "key_id": moved["key_id"],
+        "requests": 1,
+        "outcome": "refused",
+        "reason": "model gpt-6-luna is not allowed",
+    }
+    assert moved["outcome"] == "elsewhere"
     narrow = (await gateway.admin("POST", f"{SETTINGS}:preview", {"allowed_models": ["claude-*"]})).json
     assert narrow["refused"] == 2
     assert "no target of the tier fast is allowed" in {one["reason"] for one in narrow["impact"]}

@@ -76,6 +76,14 @@ async def test_settings_are_previewed_saved_and_restored(live, gateway):
     unasked = await live("settings", "set", "-p", "default", "failover=false")
     assert unasked.status == 2
     assert "failover: yes becomes no" in unasked.err
+    for answered in (await gateway.chat("Hi"), await gateway.chat("Hi", model="gpt-6-luna")):
+        await gateway.row(answered.request_id)
+    told = await live("settings", "preview", "-p", "default", "allowed_models=gemini-*")
+    assert [line.split()[:3] for line in told.out.splitlines() if line.startswith("test ")] == [
+        ["test", "1", "refused"],
+        ["test", "1", "goes"],
+    ]
+    assert "1 of 2 calls of the last 24 h would have been refused, 1 would have gone elsewhere." in told.err
     saved = await live("settings", "set", "-p", "default", "failover=off", "allowed_models=gpt-*,gemini-*", "--yes")
     assert saved.status == 0, saved.err
     now = (await live("settings", "get", "-p", "default", "-o", "json")).json

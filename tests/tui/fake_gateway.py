@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from gateway.admin.schema.audit import AuditEntry
-from gateway.admin.schema.settings import Settings
+from gateway.admin.schema.settings import Impact, Settings
 from gateway.version import VERSION
 from tests.tui import seeded
 from tests.tui.fake_routes import ROUTES, STREAMS
@@ -76,6 +76,8 @@ class FakeGateway:
         self.behind_s = 0.0
         self.gap = b""
         """The data of a gap that a tail is told of when it begins."""
+        self.moved: list[Impact] = []
+        """What a preview of any change says of calls that it would not refuse."""
         self.version = VERSION
         self.token = TOKEN
         self.step_gate: threading.Semaphore | None = None

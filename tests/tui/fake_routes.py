@@ -64,8 +64,11 @@ def preview(h: Handler, project: str) -> Any:
         if refused
         else []
     )
+    moved = h.fake.moved if fields else []
     return Preview(
-        problems=problems, impact=impact, refused=212_140 if refused else 0, examined=2_116_755,
+        problems=problems, impact=impact + moved, refused=212_140 if refused else 0, examined=2_116_755,
+        elsewhere=sum(one.requests for one in moved if one.outcome == "elsewhere"),
+        no_fallback=sum(one.requests for one in moved if one.outcome == "no_fallback"),
         differences=[Difference(field=name, before=getattr(h.fake.settings, name, None), after=value) for name, value in fields.items()],
     )  # fmt: skip
 

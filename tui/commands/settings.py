@@ -9,14 +9,17 @@ import typer
 from tui.columns import Column, ago, number, pick, words
 from tui.faults import FINDINGS, Fault, usage
 from tui.invocation import Invocation, current, path_of
-from tui.setting_values import NAMES, changes_of, without_upkeep
+from tui.setting_values import NAMES, OUTCOMES, changes_of, of_the_day, without_upkeep
 
 settings = typer.Typer(
     no_args_is_help=True, help="What a project may do: default tier, targets, models, failover, capture, time zone."
 )
 
 DIFFERENCES = [Column("FIELD", "field"), Column("BEFORE", "before", words), Column("AFTER", "after", words)]
-IMPACT = [Column("KEY", "key"), number("CALLS IN 24 H", "requests"), Column("WOULD BE REFUSED", "reason")]
+IMPACT = [
+    Column("KEY", "key"), number("CALLS IN 24 H", "requests"), Column("OUTCOME", "outcome", lambda word: OUTCOMES.get(word, str(word))),
+    Column("WHY", "reason"),
+]  # fmt: skip
 HISTORY = [number("VERSION", "version"), ago("WHEN", "at"), Column("BY", "by"), Column("CHANGE", "summary")]
 Changes = Annotated[
     list[str],
@@ -65,12 +68,18 @@ def _show_preview(run: Invocation, told: dict[str, Any]) -> None:
     if told["impact"]:
         run.out.line("")
         run.list(told["impact"], IMPACT, "key")
-    run.done(f"{told['refused']} of {told['examined']} calls of the last 24 h would have been refused.")
+    run.done(f"{_of_the_day(told)}.")
+
+
+def _of_the_day(told: dict[str, Any]) -> str:
+    """Of a gateway that is older, too: it counts refusals alone."""
+    return of_the_day(told["refused"], told.get("no_fallback", 0), told.get("elsewhere", 0), told["examined"])
 
 
 @settings.command("preview")
 def preview(changes: Changes) -> None:
-    """What a change would do, and which calls of the last 24 h it would have refused. Nothing is changed; exit status 7 when it can't be."""
+    """What a change would do, and which calls of the last 24 h it would have refused or sent elsewhere. Nothing is changed; exit status 7 when
+    it can't be."""
     run = current()
     told = _preview(run, run.needed_project(), changes_of(changes))
     if run.out.is_for_people:
@@ -117,9 +126,7 @@ def save(run: Invocation, project: str, changes: dict[str, Any], if_version: int
     effect = "; ".join(
         f"{one['field']}: {words(one['before'])} becomes {words(one['after'])}" for one in told["differences"]
     )
-    run.confirm(
-        f"{project}: {effect}. {told['refused']} of {told['examined']} calls of the last 24 h would have been refused"
-    )
+    run.confirm(f"{project}: {effect}. {_of_the_day(told)}")
     etag = f'"{if_version}"' if if_version is not None else ""
     saved = run.change("PATCH", _path(project), changes, etag=etag).body
     run.done(f"Saved as version {saved.get('version', '')}.", "optyx undo")

@@ -24,6 +24,7 @@ from tui.screens.conflict import Conflict
 from tui.screens.settings_form import item_of, settings_items, settings_of
 from tui.screens.settings_review import is_same, review, word
 from tui.screens.view import ASKED, View, as_json
+from tui.setting_values import of_the_day
 from tui.widgets.bound import bindings
 from tui.widgets.dialogs import Menu
 from tui.widgets.editor import EditorPanel
@@ -225,9 +226,9 @@ class Settings(View):
             return
         before = msgspec.to_builtins(self.base)
         effect = [f"{name}: {word(before.get(name))} → {word(value)}" for name, value in changes.items()]
-        refused = self.preview.refused if self.preview else 0
-        if refused:
-            effect.append(f"{refused:,} calls of the last 24 h would have been refused.")
+        if self.preview and self.preview.impact:
+            told = self.preview
+            effect.append(f"{of_the_day(told.refused, told.no_fallback, told.elsewhere, told.examined)}.")
         version = self.base.version + 1 if self.base else 1
         question = f"Save v{version} of {self.project}?"
         if self.optyx.guarded:
@@ -359,9 +360,12 @@ class Settings(View):
                 )
             ]
         changes = self.changes()
-        refused = f" · refuses {self.preview.refused:,} calls" if self.preview and self.preview.refused else ""
+        told = self.preview
+        met = f" · refuses {told.refused:,} calls" if told and told.refused else ""
+        if told and not met and told.impact:
+            met = f" · moves {told.elsewhere + told.no_fallback:,} calls, refuses none"
         return [
-            (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{refused}", "warn" if refused else ""),
+            (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{met}", "warn" if met else ""),
             ("   ↑↓ field  ←→ choose  / finds a model  tab review" if self.has_class("low") else _HINT, "dim"),
         ]
 

@@ -11,6 +11,12 @@ from gateway.admin.schema.settings import Preview, Settings, SettingsVersion
 from tui import figures
 from tui.widgets.line import Line, fit, wrapped
 
+OUTCOMES = {
+    "refused": ("✖ ", "bad", "would be refused"),
+    "no_fallback": ("▲ ", "warn", "would have no fallback"),
+    "elsewhere": ("▲ ", "warn", "would go elsewhere"),
+}
+
 
 def review(
     base: Settings,
@@ -59,12 +65,14 @@ def _impact(changes: dict[str, Any], preview: Preview | None, width: int) -> lis
         return [[("asking…", "dim")]]
     lines: list[Line] = []
     for one in preview.impact:
-        text = f"{one.requests:,} calls of key {one.key} would be refused: {one.reason}"
-        lines += [[("✖ " if not index else "  ", "bad"), *row] for index, row in enumerate(wrapped(text, width - 2))]
+        sign, style, what = OUTCOMES.get(one.outcome, ("▲ ", "warn", one.outcome))
+        text = f"{one.requests:,} calls of key {one.key} {what}: {one.reason}"
+        lines += [[(sign if not index else "  ", style), *row] for index, row in enumerate(wrapped(text, width - 2))]
     if not preview.impact:
         lines.append([("● ", "good"), (f"none of {preview.examined:,} calls would have been refused", "")])
     else:
-        lines.append([("● ", "good"), (f"{preview.examined - preview.refused:,} other calls unaffected", "")])
+        others = preview.examined - preview.refused - preview.no_fallback - preview.elsewhere
+        lines.append([("● ", "good"), (f"{others:,} other calls unaffected", "")])
     return lines
 
 

@@ -38,11 +38,13 @@ class Difference(Record):
 
 
 class Impact(Record):
-    """What the last 24 hours would have met: calls of one key that the change would refuse."""
+    """What calls of one key in the last 24 hours would have met. `refused`: our no. `elsewhere`: another target is asked first, and serves
+    it. `no_fallback`: only targets are left that had not answered before the one that did."""
 
     key: str = ""
     key_id: str = ""
     requests: int = 0
+    outcome: str = "refused"
     reason: str = ""
 
 
@@ -50,6 +52,8 @@ class Preview(Record):
     problems: list[Problem] = []
     differences: list[Difference] = []
     refused: int = 0
+    no_fallback: int = 0
+    elsewhere: int = 0
     examined: int = 0
     impact: list[Impact] = []
 

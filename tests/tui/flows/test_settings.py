@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from gateway.admin.schema.settings import Impact
 from tests.tui.flows.acts import armed, asked, said, typed
 from tests.tui.stage import SMALL, WIDE, screen_text, stage, until
 from tui.location import Location
@@ -19,6 +22,38 @@ async def test_settings_are_previewed_confirmed_and_saved(gateway):
         await pilot.press("Y")
         await said(app, pilot, "Saved the settings of acme. u undoes.")
         assert gateway.settings.allowed_models == ["gemini-4-argon"]
+
+
+async def test_calls_that_go_elsewhere_are_told_from_refused_ones(gateway):
+    gateway.moved = [
+        Impact(
+            key="web", key_id="key_web", requests=31, outcome="no_fallback", reason="the tier fast asks openai/a alone"
+        ),
+        Impact(
+            key="web", key_id="key_web", requests=5_000, outcome="elsewhere", reason="google/b in place of openai/a"
+        ),
+    ]
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        app.view.form.set_value("failover", "off")
+        await until(lambda: "5,000 calls of key web would go elsewhere" in joined(app), pilot)
+        assert "31 calls of key web would have no fallback" in joined(app)
+        assert "be refused" not in joined(app)
+        assert "1 change · moves 5,031 calls, refuses none" in joined(app)
+        assert "2,111,724 other calls unaffected" in joined(app)
+        app.view.form.set_value("patterns", "")
+        await until(lambda: "212,140 calls of key ci-deploy would be refused" in joined(app), pilot)
+        await pilot.press("ctrl+s")
+        await armed(app, pilot)
+        assert (
+            "212,140 of 2,116,755 calls of the last 24 h would have been refused, 5,000 would have gone elsewhere, "
+            "31 would have had no fallback."
+        ) in app.screen.effect
+        await pilot.press("escape")
+
+
+def joined(app) -> str:
+    """The screen's words, without its frames and line ends."""
+    return " ".join(re.sub(r"[│┌┐└┘─]", " ", screen_text(app)).split())
 
 
 async def test_a_mistake_blocks_saving_and_is_gone_to(gateway):
