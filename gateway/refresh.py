@@ -140,7 +140,7 @@ class Refresh:
             ) from None
         if row is not None:
             key = build_key(row)
-            self._swap_keys({**self.catalog.keys, digest: key})
+            self._swap(msgspec.structs.replace(self.catalog, keys={**self.catalog.keys, digest: key}))
             self._digests.setdefault(key.id, set()).add(digest)
             return key
         self._unknown[digest] = time.monotonic()
@@ -201,26 +201,31 @@ class Refresh:
             self._keep_snapshot()
 
     async def _reload(self) -> None:
+        """What has been notified of. The new epoch is claimed only when nothing else has been meanwhile: it may count a change that was
+        not read here, and who waits for an epoch must find its change."""
         keys, self._stale_keys = self._stale_keys, set()
-        config, self._stale_config = self._stale_config, False
+        is_config_stale, self._stale_config = self._stale_config, False
         assert self._connection is not None
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-            if keys:
-                rows = await store.read_keys(self._connection, sorted(keys))
-                known = dict(self.catalog.keys)
-                for key_id in keys:
-                    for digest in self._digests.pop(key_id, ()):
-                        known.pop(digest, None)
-                for row in rows:
-                    known[row.digest] = build_key(row)
-                    self._digests.setdefault(row.id, set()).add(row.digest)
-                self._swap_keys(known)
-            if config:
-                self._config = await store.read_config(self._connection)
-                self._rebuild(self.catalog.keys)
-            else:
-                epoch = await store.read_epoch(self._connection)
-                self._swap(msgspec.structs.replace(self.catalog, epoch=epoch))
+            rows = await store.read_keys(self._connection, sorted(keys)) if keys else []
+            config = await store.read_config(self._connection) if is_config_stale else None
+            epoch = await store.read_epoch(self._connection)
+        if self._changed.is_set():
+            epoch = self.catalog.epoch
+        known = self.catalog.keys
+        if keys:
+            known = dict(known)
+            for key_id in keys:
+                for digest in self._digests.pop(key_id, ()):
+                    known.pop(digest, None)
+            for row in rows:
+                known[row.digest] = build_key(row)
+                self._digests.setdefault(row.id, set()).add(row.digest)
+        if config is not None:
+            self._config = config
+            self._swap(msgspec.structs.replace(build(config, known, self._around, time.time()), epoch=epoch))
+        else:
+            self._swap(msgspec.structs.replace(self.catalog, keys=known, epoch=epoch))
 
     async def _load_all(self) -> None:
         assert self._connection is not None
@@ -235,14 +240,8 @@ class Refresh:
         self._digests = {}
         for digest, key in keys.items():
             self._digests.setdefault(key.id, set()).add(digest)
-        self._rebuild(keys)
-
-    def _rebuild(self, keys: Any) -> None:
         assert self._config is not None
         self._swap(build(self._config, keys, self._around, time.time()))
-
-    def _swap_keys(self, keys: dict[bytes, Key]) -> None:
-        self._swap(msgspec.structs.replace(self.catalog, keys=keys))
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog

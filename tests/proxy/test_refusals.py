@@ -3,7 +3,11 @@
 import asyncio
 import json
 
+import asyncpg
 import pytest
+
+from gateway.keyring import digest
+from gateway.store import catalog as catalog_rows
 
 GOOD = {"messages": [{"role": "user", "content": "Hi"}]}
 
@@ -102,6 +106,32 @@ async def test_a_new_key_works_at_once_and_a_disabled_one_stops(gateway):
             await asyncio.sleep(0.01)
     gateway.key = old
     assert (await gateway.chat()).status == 200
+
+
+async def test_a_worker_claims_no_change_that_it_has_not_read(gateway, database_url, monkeypatch):
+    """Two keys stop, the second just before the worker reads the first."""
+    first, second = await gateway.new_key("first"), await gateway.new_key("second")
+    await gateway.changed()
+    refresh, read_keys = gateway.worker.refresh, catalog_rows.read_keys
+    assert {digest(first.encode()), digest(second.encode())} <= refresh.catalog.keys.keys()
+    operator = await asyncpg.connect(database_url)
+    seen = []
+    refresh.on_change.append(
+        lambda catalog: seen.append((catalog.epoch, catalog.keys[digest(second.encode())].disabled))
+    )
+
+    async def late(connection, ids=None):
+        monkeypatch.setattr(catalog_rows, "read_keys", read_keys)
+        await operator.execute("UPDATE api_keys SET revoked_at = now() WHERE name = 'second'")
+        return await read_keys(connection, ids)
+
+    monkeypatch.setattr(catalog_rows, "read_keys", late)
+    await gateway.execute("UPDATE api_keys SET revoked_at = now() WHERE name = 'first'")
+    await gateway.changed()
+    await operator.close()
+    epoch = await gateway.db.fetchval("SELECT value FROM catalog_epoch")
+    assert seen[-1] == (epoch, True)
+    assert (epoch, False) not in seen
 
 
 async def test_the_allow_list_holds_for_names_targets_and_the_list_of_models(gateway):
