@@ -182,7 +182,7 @@ class Trial:
     def _asked(self, model: Model, endpoint: Endpoint, given: dict[str, bytes]) -> tuple[Call, UpstreamRequest]:
         fields = {"model": msgspec.json.encode(model.upstream_name), **given}
         raw = b"{" + b",".join(b'"%b":%b' % (name.encode(), value) for name, value in fields.items()) + b"}"
-        call = Call(endpoint, model.upstream_name, "stream" in given, fields, raw, strict=False)
+        call = Call(endpoint, model.upstream_name, "stream" in given, raw, model.upstream_name, strict=False)
         credential = self.provider.credential
         request = self.adapter.build(call, self.provider.base_url, credential.reveal() if credential else None)
         if isinstance(request, Failure):

@@ -85,18 +85,15 @@ class OpenAI:
 
     def build(self, ask: Ask, base_url: str, credential: str | None) -> UpstreamRequest | Failure:
         """The caller's body as it came where nothing in it has to change, else its raw values around what does."""
-        fields = ask.fields
         changed: dict[str, bytes] = {}
-        model = _encode(ask.model)
-        if fields.get("model") != model:
-            changed["model"] = model
+        if ask.given_model != ask.model:
+            changed["model"] = _encode(ask.model)
         if ask.endpoint == "chat":
-            messages = without_signatures(fields["messages"])
-            if messages is not fields["messages"]:
-                changed["messages"] = messages
+            if ask.has_tool_calls and b"_sig_" in ask.body:
+                changed["messages"] = without_signatures(ask.fields["messages"])
             if ask.stream and (ask.can_count or ask.include_usage):
                 try:
-                    changed["stream_options"] = _with_usage_asked(fields.get("stream_options"))
+                    changed["stream_options"] = _with_usage_asked(ask.fields.get("stream_options"))
                 except msgspec.MsgspecError:
                     return failures.unreadable_request("OpenAI")
             if ask.max_tokens_cap is not None:
@@ -104,7 +101,7 @@ class OpenAI:
                 name = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
                 changed[name] = str(ask.max_tokens_cap).encode()
         headers = [*JSON_ASKED, ("Authorization", f"Bearer {credential}")] if credential else JSON_ASKED
-        body = encode_fields({**fields, **changed}) if changed else ask.body
+        body = encode_fields({**ask.fields, **changed}) if changed else ask.body
         return UpstreamRequest(PATHS[ask.endpoint], headers, body)
 
     def translate(self, ask: Ask, status: int, headers: Mapping[str, str], body: bytes) -> Answer | Failure:

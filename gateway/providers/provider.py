@@ -60,15 +60,25 @@ class UpstreamRequest(msgspec.Struct):
     """What one of several answers says was used: it is billed also when a later one fails."""
 
 
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def members(body: bytes) -> dict[str, bytes]:
+    """Every top-level member of a JSON object as raw JSON bytes, in order."""
+    return {name: bytes(member) for name, member in _decode_members(body).items()}
+
+
 class Ask(msgspec.Struct):
-    """The caller's request, opened only at the top level. `fields` holds every top-level member as raw JSON bytes, in order,
-    without duplicates; `body` is the original. `model` is the upstream's name of the model to ask."""
+    """The caller's request: `body` as it came (valid, no name twice), and what is known of it. `model` is the upstream's name of the model to
+    ask, `given_model` what the body says."""
 
     endpoint: Endpoint
     model: str
     stream: bool
-    fields: dict[str, bytes]
     body: bytes
+    given_model: str | None = None
+    has_tool_calls: bool = True
+    """Some message has a tool call, or answers one."""
     include_usage: bool = False
     """The caller asked for the usage chunk (`stream_options.include_usage`)."""
     strict: bool = True
@@ -78,6 +88,14 @@ class Ask(msgspec.Struct):
     """Set when the request has no max tokens and the hold assumed this many: the adapter adds it to what it sends."""
     can_count: bool = True
     """False for a server that refused to be asked for the usage of a stream: then it isn't, and tokens are estimated."""
+    _fields: dict[str, bytes] | None = None
+
+    @property
+    def fields(self) -> dict[str, bytes]:
+        """Its top-level members. Opened when first asked for: a body that goes on as it came never is, which saves 2.5 µs."""
+        if self._fields is None:
+            self._fields = members(self.body)
+        return self._fields
 
 
 class Answer(msgspec.Struct):

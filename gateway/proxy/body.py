@@ -13,7 +13,6 @@ from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from gateway.providers.provider import Endpoint
 from gateway.proxy.call import Caller
 
-_decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
@@ -23,10 +22,11 @@ LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class Asked(msgspec.Struct):
-    """What a caller asks for. `fields` has every top-level member as it came, in order."""
+    """What a caller asks for; `messages` is how many there are."""
 
-    fields: dict[str, bytes]
     body: bytes
+    messages: int
+    has_tool_calls: bool
     model: str | None
     stream: bool
     include_usage: bool
@@ -57,11 +57,12 @@ def too_large(limit: int) -> TooLarge:
 
 def parse(endpoint: Endpoint, body: bytes) -> Asked:
     """Raises BadRequest with the field and the reason."""
-    fields, values = top_level(body)
+    values = read_strictly(body)
     needed = "messages" if endpoint == "chat" else "input"
-    if needed not in fields:
+    if needed not in values:
         raise BadRequest(f"'{needed}' is missing.", param=needed)
-    stream, include_usage = False, False
+    messages = [None]
+    stream = include_usage = has_tool_calls = False
     if endpoint == "embeddings":
         _require_embeddable(values)
     else:
@@ -70,42 +71,45 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
             raise BadRequest("'messages' must be an array with at least one message.", param="messages")
         stream = _boolean(values, "stream")
         include_usage = stream and _include_usage(values)
-    limits = [_count(values, name, 1, 1 << 40) for name in LIMITS if values.get(name) is not None]
+        for message in messages:
+            if isinstance(message, dict) and ("tool_calls" in message or "tool_call_id" in message):
+                has_tool_calls = True
+                break
+    max_tokens = None
+    for name in LIMITS:
+        if values.get(name) is not None:
+            limit = _count(values, name, 1, 1 << 40)
+            max_tokens = limit if max_tokens is None or limit > max_tokens else max_tokens
+    n = 1 if values.get("n") is None else _count(values, "n", 1, MAX_CHOICES)
     return Asked(
-        fields=fields,
-        body=body,
-        model=_model(values),
-        stream=stream,
-        include_usage=include_usage,
-        max_tokens=max(limits) if limits else None,
-        n=1 if values.get("n") is None else _count(values, "n", 1, MAX_CHOICES),
-        user=_short_text(values, "user"),
-    )
+        body, len(messages), has_tool_calls, _model(values), stream, include_usage, max_tokens, n, _short_text(values, "user")
+    )  # fmt: skip
 
 
-def top_level(body: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The members of a JSON object, as raw bytes and as values. The whole body is read strictly: valid UTF-8, no lone surrogates, numbers
-    that are numbers, no name twice in any object. What is authorised is then what every other parser reads too."""
+def read_strictly(body: bytes) -> dict[str, Any]:
+    """A JSON object's members. The whole body is read strictly: valid UTF-8, no lone surrogates, numbers that are numbers, no name twice in
+    any object. What is authorised is then what every other parser reads too."""
     try:
-        raw = _decode_top(body)
         values = _decode(body)
     except UnicodeDecodeError:
         raise BadRequest("The body is not valid UTF-8.", code="invalid_json") from None
     except msgspec.ValidationError as error:
-        said = str(error)
-        what = f"not valid JSON: {said}" if "range" in said else "no JSON object"
-        raise BadRequest(f"The body is {what}.", code="invalid_json") from None
+        raise BadRequest(
+            f"The body is not valid JSON: {error}.", code="invalid_json"
+        ) from None  # a number out of range
     except msgspec.DecodeError as error:
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     except RecursionError:
         raise _too_deep() from None
+    if not isinstance(values, dict):
+        raise BadRequest("The body is no JSON object.", code="invalid_json")
     if is_too_deep(body):
         raise _too_deep()
     # a name that stood there twice is gone from the values, so written again they are another text; so are odd escapes and numbers
     again = _encode(values)
     if again != body and again != msgspec.json.format(body, indent=-1):
         _require_unique_names(body)
-    return {name: bytes(member) for name, member in raw.items()}, values
+    return values
 
 
 def _too_deep() -> BadRequest:

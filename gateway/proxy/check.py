@@ -14,12 +14,9 @@ BYTES_PER_TOKEN = 3  # from above: English text has about four bytes a token
 TOKENS_PER_MESSAGE = 8
 
 
-def estimate_prompt(endpoint: str, asked: Asked) -> int:
-    """Prompt tokens from above: bytes ÷ 3, and 8 a message."""
-    raw = asked.fields["messages" if endpoint == "chat" else "input"]
-    size = len(raw) + len(asked.fields.get("tools", b"")) + len(asked.fields.get("response_format", b""))
-    messages = raw.count(b'"role"') if endpoint == "chat" else 1
-    return -(-size // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * messages
+def estimate_prompt(asked: Asked) -> int:
+    """Prompt tokens from above: the body's bytes ÷ 3, and 8 a message."""
+    return -(-len(asked.body) // BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE * asked.messages
 
 
 def output_bound(catalog: Catalog, target: Target, asked: Asked) -> int:
@@ -108,8 +105,8 @@ def need_of(
     ceiling: int | None,
 ) -> Need | None:
     """What this call may use at most, or None when nothing limits it. Raises LimitReached, Unprocessable; sets the call's estimate."""
-    call.prompt_estimate = prompt = estimate_prompt(call.endpoint, asked)
-    call.fields = asked.fields
+    call.prompt_estimate = prompt = estimate_prompt(asked)
+    call.body = asked.body
     plan = limits.plan(project, catalog.key_rules.get(key.id, NO_RULES), call.user)
     if plan is None and ceiling is None:
         return None

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway import batches, errors
 from gateway.catalog import Provider, Target
-from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator, UpstreamRequest
+from gateway.providers.provider import Answer, Ask, Failure, StreamTranslator, UpstreamRequest, members
 from gateway.proxy.answer import relayed
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call, Plane, ms
@@ -197,8 +197,9 @@ def built(
         endpoint=call.endpoint,
         model=target.model.upstream_name,
         stream=call.stream,
-        fields=asked.fields,
         body=asked.body,
+        given_model=asked.model,
+        has_tool_calls=asked.has_tool_calls,
         include_usage=asked.include_usage,
         strict=route.tier is None,
         max_tokens_cap=max_tokens_cap,
@@ -257,8 +258,8 @@ def _refuses_to_count(plane: Plane, call: Call, target: Target, asked: Asked, fa
     """Some servers refuse `stream_options`, which the caller never sent: asked once more without it, and without it from then on."""
     if (
         not call.stream
-        or "stream_options" in asked.fields
         or "stream_options" not in f"{failure.param} {failure.message}"
+        or "stream_options" in members(asked.body)
     ):
         return False
     plane.uncounting.add(target.provider.id)

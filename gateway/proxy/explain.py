@@ -54,7 +54,7 @@ async def _follow(plane: Plane, call: Call, caller: _Headers, body: bytes, told:
     told.user, told.tags = call.user, call.tags
     asked = parse(call.endpoint, body)
     told.requested_model, told.stream, told.user = asked.model, asked.stream, call.user or asked.user
-    told.prompt_tokens_estimate = estimate_prompt(call.endpoint, asked)
+    told.prompt_tokens_estimate = estimate_prompt(asked)
     named = asked.model if asked.model in project.tiers else None
     told.tier = named or (None if asked.model else tier or _default_tier(call, project))
     told.targets = _left_out(call, project, key, told.tier)

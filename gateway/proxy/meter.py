@@ -15,7 +15,7 @@ from gateway.catalog import Target
 from gateway.ledger import Usage, call_cost, cost_nusd
 from gateway.mending import MAX_TOKENS
 from gateway.metrics import Metrics
-from gateway.providers.provider import Answer, StreamTranslator
+from gateway.providers.provider import Answer, StreamTranslator, members
 from gateway.proxy.call import Call
 from gateway.records import AttemptRecord
 
@@ -52,7 +52,7 @@ def meter(call: Call, target: Target, usage: Usage | None, tokens_seen: int, *, 
         )
         call.usage_source = "estimated"
     else:
-        prompt = prompt_tokens(call.endpoint, call.fields)
+        prompt = prompt_tokens(call.endpoint, call.body)
         usage = Usage(prompt, tokens_seen, total_tokens=prompt + tokens_seen)
         call.usage_source = "estimated"
     call.usage = usage
@@ -70,7 +70,7 @@ def meter(call: Call, target: Target, usage: Usage | None, tokens_seen: int, *, 
 def seen(call: Call, translator: StreamTranslator) -> Usage:
     """What a stream that is under way has used so far: an estimate where the provider has not counted yet."""
     counted = translator.usage
-    prompt = prompt_tokens(call.endpoint, call.fields) if counted is None else counted.prompt_tokens
+    prompt = prompt_tokens(call.endpoint, call.body) if counted is None else counted.prompt_tokens
     output = counted.completion_tokens if counted and not translator.usage_is_partial else translator.tokens_seen
     return Usage(prompt, output, total_tokens=prompt + output)
 
@@ -97,8 +97,9 @@ def metered_tokens(call: Call) -> int | None:
     return total
 
 
-def prompt_tokens(endpoint: str, fields: dict[str, bytes]) -> int:
-    """An estimate of a prompt's tokens from the request's raw members. Pictures in it count for a thousand each, whatever their bytes."""
+def prompt_tokens(endpoint: str, body: bytes) -> int:
+    """An estimate of a prompt's tokens from the request. Pictures in it count for a thousand each, whatever their bytes."""
+    fields = members(body)
     raw = fields.get("messages" if endpoint == "chat" else "input", b"")
     if endpoint != "chat":
         if _NUMBERS.match(raw):  # an array of tokens, or several

@@ -24,8 +24,7 @@ USAGE = {"input_tokens": 10, "output_tokens": 9, "cache_read_input_tokens": 4, "
 
 def ask(endpoint: Any = "chat", *, stream: bool = False, usage: bool = False, **fields: Any) -> Ask:
     fields.setdefault("messages", [{"role": "user", "content": "Hello"}])
-    raw = {name: json.dumps(value).encode() for name, value in fields.items()}
-    return Ask(endpoint, "claude-sonnet-5", stream, raw, b"", include_usage=usage)
+    return Ask(endpoint, "claude-sonnet-5", stream, json.dumps(fields).encode(), include_usage=usage)
 
 
 def built(**fields: Any) -> dict[str, Any]:

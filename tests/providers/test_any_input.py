@@ -86,8 +86,7 @@ def mutants(document: Any) -> Iterator[Any]:
 
 
 def ask(fields: dict[str, Any], endpoint: Any = "chat", stream: bool = False) -> Ask:
-    raw = {name: json.dumps(value).encode() for name, value in fields.items()}
-    return Ask(endpoint, "gemini-3.5-flash", stream, raw, b"", include_usage=True)
+    return Ask(endpoint, "gemini-3.5-flash", stream, json.dumps(fields).encode(), include_usage=True)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

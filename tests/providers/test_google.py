@@ -40,9 +40,8 @@ WEATHER = {
 def ask(endpoint: Any = "chat", *, model: str = "gemini-3.5-flash", stream: bool = False, **fields: Any) -> Ask:
     if endpoint == "chat":
         fields.setdefault("messages", [{"role": "user", "content": "Hello"}])
-    raw = {name: json.dumps(value).encode() for name, value in fields.items()}
     usage = bool(fields.get("stream_options", {}).get("include_usage"))
-    return Ask(endpoint, model, stream, raw, json.dumps(fields).encode(), include_usage=usage)
+    return Ask(endpoint, model, stream, json.dumps(fields).encode(), include_usage=usage)
 
 
 def built(**fields: Any) -> dict[str, Any]:

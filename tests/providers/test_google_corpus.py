@@ -121,8 +121,7 @@ def subschemas(schema: Any) -> list[dict[str, Any]]:
 
 
 def ask(**fields: Any) -> Ask:
-    raw = {name: json.dumps(value).encode() for name, value in fields.items()}
-    return Ask("chat", "gemini-3.5-flash", False, raw, b"")
+    return Ask("chat", "gemini-3.5-flash", False, json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: str(schema)[:40])

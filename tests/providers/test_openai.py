@@ -15,7 +15,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def stream_of(*, usage: bool = False, n: int = 1) -> OpenAIStream:
-    return ADAPTER.stream(Ask("chat", "m", True, {"n": str(n).encode()}, b"", include_usage=usage))
+    return ADAPTER.stream(Ask("chat", "m", True, b'{"n":%d}' % n, include_usage=usage))
 
 
 def event(document: dict[str, Any], end: str = "\n") -> bytes:

@@ -113,7 +113,7 @@ STREAMS = [
 
 def outcome(adapter: Any, pieces: list[bytes]) -> tuple[list[Any], Any, str | None]:
     """Events without what is random in them, usage, and the end."""
-    stream = adapter.stream(Ask("chat", "m", True, {}, b"", include_usage=True))
+    stream = adapter.stream(Ask("chat", "m", True, b"{}", include_usage=True))
     out = b"".join(stream.feed(piece) for piece in pieces) + stream.close()
     assert stream.failure is None, stream.failure
     assert out.endswith(b"data: [DONE]\n\n")
@@ -138,11 +138,11 @@ def test_every_adapter_gives_the_same_in_any_split(adapter: Any, data: bytes, cu
 
 @pytest.mark.parametrize(("adapter", "data"), STREAMS)
 def test_a_stream_that_is_cut_anywhere_never_looks_complete(adapter: Any, data: bytes):
-    whole = adapter.stream(Ask("chat", "m", True, {}, b""))
+    whole = adapter.stream(Ask("chat", "m", True, b"{}"))
     whole.feed(data)
     whole.close()
     for at in range(len(data)):
-        stream = adapter.stream(Ask("chat", "m", True, {}, b""))
+        stream = adapter.stream(Ask("chat", "m", True, b"{}"))
         out = stream.feed(data[:at]) + stream.close()
         if b"data: [DONE]" in out:  # every choice had its finish reason: only the usage or the end marker is missing
             assert (stream.complete, stream.finish) == (True, whole.finish), at

@@ -8,6 +8,7 @@ import pytest
 from gateway.ledger import Price, Usage, call_cost, cost_nusd
 from gateway.providers.anthropic import ADAPTER as ANTHROPIC
 from gateway.providers.openai import ADAPTER as OPENAI
+from gateway.providers.openai import encode_fields
 from gateway.providers.provider import Answer, Ask
 from gateway.proxy.meter import answer_tokens, prompt_tokens
 from tests.upstream import completion, failing, piece, streamed, usage_piece, whole
@@ -145,16 +146,15 @@ async def test_a_budget_settles_to_the_sum_of_the_attempts(gateway, google_model
 async def test_another_attempt_is_made_only_where_the_budget_has_room_for_both(
     gateway, google_model, room, status, asked
 ):
-    messages = [{"role": "user", "content": "Hi"}]
+    body = {"model": google_model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 50}
     price = await price_of(gateway, google_model)
-    prompt = -(-len(json.dumps(messages)) // 3) + 8
+    prompt = -(-len(json.dumps(body)) // 3) + 8
     hold = cost_nusd(Usage(prompt, 50), Price("p", price["input_nusd"], price["output_nusd"]))
     await gateway.execute(
         "INSERT INTO budgets (id, scope, subject, amount_nusd, \"window\") VALUES ('b', 'project', $1, $2, '1d')",
         gateway.project_id, hold + room,
     )  # fmt: skip
     gateway.upstream.enqueue(gemini("OTHER", (10, 20)), gemini("STOP", (10, 20)))
-    body = {"model": google_model, "messages": messages, "max_tokens": 50}
     answered = await gateway.post("/v1/chat/completions", body)
     assert (answered.status, len(gateway.upstream.seen)) == (status, asked)
     row = await gateway.row(answered.request_id)
@@ -182,7 +182,7 @@ def anthropic_event(**event) -> bytes:
 
 
 def test_anthropics_first_count_is_a_placeholder_until_the_last_one_comes():
-    ask = Ask("chat", "claude", True, {"messages": b"[]"}, b"")
+    ask = Ask("chat", "claude", True, b'{"messages":[]}')
     stream = ANTHROPIC.stream(ask)
     usage = {"input_tokens": 50, "cache_read_input_tokens": 30, "output_tokens": 1}
     stream.feed(anthropic_event(type="message_start", message={"usage": usage}))
@@ -200,7 +200,7 @@ def test_anthropics_first_count_is_a_placeholder_until_the_last_one_comes():
 
 
 def test_only_what_was_generated_counts_as_a_token():
-    stream = OPENAI.stream(Ask("chat", "m", True, {"messages": b"[]"}, b""))
+    stream = OPENAI.stream(Ask("chat", "m", True, b'{"messages":[]}'))
 
     def event(delta) -> bytes:
         return f"data: {json.dumps({'choices': [{'index': 0, 'delta': delta}]})}\n\n".encode()
@@ -216,7 +216,7 @@ def test_only_what_was_generated_counts_as_a_token():
     ("endpoint", "fields", "tokens"),
     [
         ("chat", {"messages": b'[{"role":"user","content":"' + b"x" * 400 + b'"}]'}, (100, 110)),
-        ("chat", {"messages": b'[{"role":"user","content":"x"}]', "tools": b"t" * 400}, (100, 110)),
+        ("chat", {"messages": b'[{"role":"user","content":"x"}]', "tools": b'"' + b"t" * 400 + b'"'}, (100, 110)),
         ("chat", {"messages": b'[{"role":"user","content":";base64,' + b"A" * 100_000 + b'"}]'}, (1_000, 1_010)),
         ("embeddings", {"input": b'"' + b"x" * 398 + b'"'}, (100, 100)),
         ("embeddings", {"input": b"[1, 2, 3]"}, (3, 3)),
@@ -225,7 +225,8 @@ def test_only_what_was_generated_counts_as_a_token():
     ],
 )
 def test_a_prompt_is_estimated_at_four_bytes_a_token(endpoint, fields, tokens):
-    assert tokens[0] <= prompt_tokens(endpoint, fields) <= tokens[1]
+    body = encode_fields(fields)
+    assert tokens[0] <= prompt_tokens(endpoint, body) <= tokens[1]
 
 
 def test_an_answer_that_is_no_completion_has_no_tokens():
