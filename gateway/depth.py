@@ -23,7 +23,7 @@ def is_too_deep(data: bytes) -> bool:
 
 def _count(data: bytes, mark: bytes, most: int) -> int:
     """How often `mark` stands there, at most one more than `most`. `find` leaps over the text between two brackets, where `bytes.count` looks
-    at every byte: of 60 KB of chat, 110,000 instructions against 600,000."""
+    at every byte: of 60 messages of a kilobyte, 111,000 instructions against 596,000."""
     at = -1
     for found in range(most + 1):
         at = data.find(mark, at + 1)
