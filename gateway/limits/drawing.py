@@ -26,6 +26,10 @@ from gateway.metrics import Metrics
 
 USED_PART = 0.9
 """Of a lease: a worker stops spending before others may take it for dead."""
+FRESH_S = RATE_SHARE_S * 0.8
+"""After this a rate's share is drawn anew in the background, where calls keep coming: the next of them would wait for a draw."""
+KEEPS_COMING_S = RATE_SHARE_S / 4
+"""What has been used so long after it was drawn is used by more calls than those that waited for it."""
 LIFE_S = {
     "money": MONEY_LEASE_S * USED_PART,
     "slots": SLOT_LEASE_S * USED_PART,
@@ -34,11 +38,20 @@ LIFE_S = {
 }
 
 
+Later = Callable[[float, Callable[[], None]], object]
+"""Call this in so many seconds."""
+
+
 class Drawing:
     """`clock` is monotonic."""
 
     def __init__(
-        self, money: Coordinator, rates: Coordinator, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self,
+        money: Coordinator,
+        rates: Coordinator,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
     ) -> None:
         self._money, self._rates = money, rates
         self._coordinators = ((money, True), (rates, False))
@@ -46,6 +59,9 @@ class Drawing:
         self._one_word = asyncio.Lock()
         """A renewal says how much a share is: nothing of it may be on its way back then."""
         self.clock = clock
+        self.is_closed = False
+        """Nothing is drawn in the background any more."""
+        self._later = later or (lambda delay_s, then: asyncio.get_running_loop().call_later(delay_s, then))
 
     async def ask(self, short: list[tuple[Share, int]]) -> None:
         """One round trip per coordinator; whoever waits for the same pool waits for the same trip. Shares whose coordinator is away say
@@ -63,6 +79,17 @@ class Drawing:
         idle = [(share, amount) for share, amount in low if share.asking is None]
         if idle:
             self._begin(idle, is_ahead=True)
+
+    def _keep_fresh(self, drawn: list[tuple[Share, int]], at: float) -> None:
+        """What was drawn then, while calls keep coming: they find the next part before this one ends. Whoever has stopped calling draws
+        nothing."""
+        busy = [
+            (share, amount)
+            for share, amount in drawn
+            if share.drawn_at == at and share.asking is None and share.used_at - at >= KEEPS_COMING_S
+        ]
+        if busy and not self.is_closed:
+            self._begin(busy, is_ahead=True)
 
     def _begin(self, short: list[tuple[Share, int]], *, is_ahead: bool = False) -> asyncio.Task[None]:
         task = asyncio.create_task(self._ask_both(short, is_ahead), name="draw shares")
@@ -172,6 +199,7 @@ class Drawing:
                 share.is_away = True
             return
         now = self.clock()
+        plenty: list[tuple[Share, int]] = []
         for (share, amount), draw, got in zip(short, draws, drawn, strict=True):
             share.is_away = False
             share.told = got
@@ -188,10 +216,16 @@ class Drawing:
                 share.grow(share.was_granted(asked_at, got.granted))
                 # a share that took longer to come than it may lie is for the calls that wait for it
                 share.expires = max(asked_at + RATE_SHARE_S, now + 0.01)
-            share.used_at = now
-            share.low = got.granted // 4 if got.granted >= AHEAD_CALLS * amount else NEVER
+            share.used_at = share.drawn_at = now
+            if got.granted >= AHEAD_CALLS * amount:
+                share.low = got.granted // 4
+                plenty += [(share, amount)] if share.is_rate else []
+            else:
+                share.low = NEVER
             if got.granted < draw.least:
                 share.empty_at, share.empty_for = now, draw.least
+        if plenty:
+            self._later(FRESH_S - (now - asked_at), lambda: self._keep_fresh(plenty, now))
 
     def _split(self, shares: list[Share]) -> list[tuple[Coordinator, list[Share]]]:
         parted = [

@@ -23,8 +23,9 @@ class Share:
     own count yet (money). Times are monotonic."""
 
     __slots__ = (
-        "amount", "asked_back_at", "asking", "back", "elsewhere", "empty_at", "empty_for", "excess", "expires", "free", "is_away", "is_rate", "kind",
-        "label", "low", "minute", "model", "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at", "wanted_until",
+        "amount", "asked_back_at", "asking", "back", "drawn_at", "elsewhere", "empty_at", "empty_for", "excess", "expires", "free", "is_away",
+        "is_rate", "kind", "label", "low", "minute", "model", "pool", "recorded", "refused_for", "refused_until", "spent", "told", "used_at",
+        "wanted_until",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, now: float) -> None:
@@ -41,7 +42,7 @@ class Share:
         self.recorded = 0
         """What all workers have spent of a budget, when this one last heard."""
         self.expires = 0.0
-        self.used_at = now
+        self.used_at = self.drawn_at = now
         self.told: Drawn | None = None
         self.asking: asyncio.Task[None] | None = None
         self.is_away = False

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 
 from gateway.catalog import NO_RULES, Budget, Project, Rules, Settings
-from gateway.limits.drawing import Drawing
+from gateway.limits.drawing import Drawing, Later
 from gateway.limits.limits import IngestedCost, Need, Standing
 from gateway.limits.lines import Line, Plan, lines_of
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key, Stood
 from gateway.limits.refusals import no_coordinator, reached
-from gateway.limits.share import CallHold, Parts, Share, standing
+from gateway.limits.share import NEVER, CallHold, Parts, Share, standing
 from gateway.limits.windows import FOREVER
 from gateway.metrics import Metrics
 
@@ -41,7 +41,7 @@ MOST_TOLD = 1_000
 
 class Shares:
     """All shares of one worker. `money` and `rates` are the coordinators; `workers` is how many live workers there are; `clock` is
-    monotonic."""
+    monotonic, and `later` calls something by it."""
 
     def __init__(
         self,
@@ -50,8 +50,9 @@ class Shares:
         metrics: Metrics,
         settings: Callable[[], Settings],
         clock: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
     ) -> None:
-        self.drawing = Drawing(money, rates, metrics, clock)
+        self.drawing = Drawing(money, rates, metrics, clock, later)
         self.workers = 1
         self._metrics = metrics
         self._settings = settings
@@ -179,6 +180,7 @@ class Shares:
 
     async def close(self) -> None:
         """Everything that is free goes back. With the coordinator away shares end by themselves."""
+        self.drawing.is_closed = True
         asked = [share.asking for share in self._shares.values() if share.asking is not None]
         if asked:
             await asyncio.wait(asked)
@@ -340,6 +342,8 @@ def _may_go_back(share: Share, now: float) -> bool:
     if share.asking is not None:
         return False
     if share.is_rate:
+        if share.low != NEVER and now < share.expires and not share.wanted_until:
+            return False  # there is plenty: what is not used goes back with the next draw, or when the share ends
         return bool(share.back) or (share.free > 0 and now >= share.expires)
     return share.free > 0 and (bool(share.wanted_until) or now - share.used_at >= IDLE_S[share.kind])
 

@@ -1,15 +1,17 @@
-"""While there is plenty no call waits for a draw but the first: the next part is on its way before the last is used up. The coordinator is
-one that answers when it is told to, so that what happens meanwhile can be looked at."""
+"""While there is plenty no call waits for a draw but the first: the next part is on its way before the last is used up, or has lain too long.
+The coordinator is one that answers when it is told to, and the clock is the test's, so that what happens meanwhile can be looked at."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from gateway.catalog import NO_RULES, Budget, Limit, OrgId, Project, ProjectId, Rules, Settings
 from gateway.errors import LimitReached
 from gateway.limits import granting
+from gateway.limits.drawing import FRESH_S
 from gateway.limits.limits import Need
 from gateway.limits.pools import Draw, Drawn, Pool, Renewal, Return
 from gateway.limits.shares import Shares
@@ -46,7 +48,10 @@ class Lender:
         self.lent += granted
         return Drawn(granted, self.left, 0, 0.0, self.lent)
 
-    async def give_back(self, returns: list[Return]) -> None: ...
+    async def give_back(self, returns: list[Return]) -> None:
+        given = sum(one.amount + sum(amount for _, amount in one.back) for one in returns)
+        self.left += given
+        self.lent -= given
 
     async def renew(self, renewals: list[Renewal]) -> list[int]:
         return [one.amount for one in renewals]
@@ -54,10 +59,30 @@ class Lender:
     async def ask_back(self, pools: list[Pool]) -> None: ...
 
 
-def lent(kind: str, left: int) -> tuple[Shares, Lender, Need]:
-    """A clock that stands still: rates lie as long as they like."""
-    lender = Lender(left)
-    shares = Shares(lender, lender, Metrics(), Settings, lambda: 1_000.0)
+class Time:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self._due: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, delay_s: float, then: Callable[[], None]) -> None:
+        self._due.append((self.now + delay_s, then))
+
+    async def go_on(self, seconds: float) -> None:
+        self.now += seconds
+        due = [then for at, then in self._due if at <= self.now]
+        self._due = [(at, then) for at, then in self._due if at > self.now]
+        for then in due:
+            then()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what was begun has asked and been answered
+
+
+def lent(kind: str, left: int, time: Time | None = None) -> tuple[Shares, Lender, Need]:
+    """Without a time the clock stands still: rates lie as long as they like."""
+    lender, clock = Lender(left), time or Time()
+    shares = Shares(lender, lender, Metrics(), Settings, lambda: clock.now, clock.later)
     plan = shares.plan(Project(ProjectId("prj"), "p", "p", OrgId("org"), {}, rules=LIMITS[kind]), NO_RULES, None)
     assert plan is not None
     return shares, lender, Need(plan, None, (), None, CALL["tokens"], CALL["money"], 1_000.0)
@@ -106,21 +131,8 @@ async def test_near_the_limit_nothing_is_drawn_before_it_is_needed(kind):
     assert lender.lent == CALL[kind] * 20
 
 
-class Taking(Lender):
-    """Takes back what it is given."""
-
-    async def give_back(self, returns: list[Return]) -> None:
-        given = sum(one.amount for one in returns)
-        self.left += given
-        self.lent -= given
-
-
 async def test_what_a_worker_has_given_back_may_be_had_again_at_once():
-    lender = Taking(CALL["money"])
-    shares = Shares(lender, lender, Metrics(), Settings, lambda: 1_000.0)
-    plan = shares.plan(Project(ProjectId("prj"), "p", "p", OrgId("org"), {}, rules=LIMITS["money"]), NO_RULES, None)
-    assert plan is not None
-    need = Need(plan, None, (), None, CALL["tokens"], CALL["money"], 1_000.0)
+    shares, lender, need = lent("money", CALL["money"])
     hold = await shares.draw(need)
     for _ in range(2):  # the second is refused without a question
         with pytest.raises(LimitReached):
@@ -129,3 +141,94 @@ async def test_what_a_worker_has_given_back_may_be_had_again_at_once():
     await shares.return_wanted("money", "bud")
     assert lender.left == CALL["money"]
     assert await shares.draw(need) is not None
+
+
+RATES = ["requests", "tokens"]
+
+
+@pytest.mark.parametrize("kind", RATES)
+async def test_no_call_waits_while_calls_keep_coming(kind):
+    time = Time()
+    shares, lender, need = lent(kind, CALL[kind] * 1_000_000, time)
+    await shares.draw(need)
+    for _ in range(200):
+        await time.go_on(0.05)
+        assert shares.take(need) is not None
+    assert lender.asked <= 10 / FRESH_S + 1
+    await shares.close()
+    assert lender.lent >= CALL[kind] * 201
+
+
+@pytest.mark.parametrize("kind", RATES)
+async def test_who_has_stopped_calling_draws_nothing_more(kind):
+    time = Time()
+    shares, lender, need = lent(kind, CALL[kind] * 1_000_000, time)
+    await shares.draw(need)
+    for _ in range(20):
+        shares.take(need)  # a burst within the first moment says nothing of what comes
+    for _ in range(100):
+        await time.go_on(0.05)
+    assert lender.asked == 1
+    assert shares.take(need) is None
+
+
+@pytest.mark.parametrize("kind", RATES)
+async def test_near_the_limit_time_draws_nothing_ahead(kind):
+    """What lay unused would be missing elsewhere."""
+    time = Time()
+    shares, lender, need = lent(kind, CALL[kind] * 50, time)
+    await shares.draw(need)
+    for _ in range(7):
+        await time.go_on(0.05)
+        shares.take(need)
+    assert lender.asked == 1
+
+
+async def test_what_is_drawn_ahead_is_not_added_to_what_lay_there():
+    """The rest of the share before goes back with the next draw: what may be spent at once is one grant."""
+    time = Time()
+    shares, lender, need = lent("requests", 1_000_000, time)
+    await shares.draw(need)
+    await time.go_on(0.2)
+    assert shares.take(need) is not None
+    lender.open.clear()
+    await time.go_on(0.13)
+    assert lender.asked == 2
+    assert shares.take(need) is not None, "what is at hand is spent while the next is on its way"
+    lender.open.set()
+    await time.go_on(0.01)
+    (share,) = [share for share in shares._shares.values() if share.is_rate]
+    assert share.free == granting.MOST_CALLS + 1
+    await time.go_on(0.1)
+    assert shares.take(need) is not None
+    await time.go_on(0.25)
+    assert lender.lent == 3 + 2 * (granting.MOST_CALLS + 1), "three calls, the share at hand and the one after it"
+
+
+async def test_a_worker_that_ends_draws_nothing_ahead():
+    time = Time()
+    shares, lender, need = lent("requests", 1_000_000, time)
+    await shares.draw(need)
+    await time.go_on(0.2)
+    assert shares.take(need) is not None
+    await shares.close()
+    await time.go_on(0.2)
+    assert lender.asked == 1
+
+
+async def test_what_calls_did_not_use_takes_no_share_away_that_may_still_be_spent():
+    """It goes back when the share ends, or with the next draw. The share went with it, twice a second, and the next call waited."""
+    time = Time()
+    shares, lender, need = lent("tokens", CALL["tokens"] * 1_000_000, time)
+    hold = await shares.draw(need)
+    hold.settle(CALL["tokens"] - 40, 0, None)
+    await time.go_on(0.2)
+    await shares.tidy()
+    assert lender.lent == CALL["tokens"] * (granting.MOST_CALLS + 1)
+    hold = shares.take(need)
+    assert hold is not None
+    hold.release()
+    await time.go_on(0.3)  # a call came, so there is one draw more
+    await time.go_on(0.5)
+    await shares.tidy()
+    assert lender.lent == CALL["tokens"] - 40
