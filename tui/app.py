@@ -291,17 +291,10 @@ class OptyxApp(Places):
 
         self.push_screen(Menu("Copy", [(label, " ".join(text.split())) for label, text in entries]), chosen)
 
-    def copy_out(self, text: str, what: str) -> str:
-        from tui.clipboard import NotCopied, copy
+    def copy_out(self, text: str, what: str) -> None:
+        from tui.copying import copy_out
 
-        try:
-            said = copy(text, write_terminal=self._write_terminal)
-        except NotCopied as problem:
-            said = str(problem)
-            self.say(f"{what} was not copied: {said}.", "error")
-        else:
-            self.say(f"{what}: {said}.")
-        return said
+        copy_out(self, text, what)
 
     def _write_terminal(self, data: str) -> None:
         if self._driver is not None:

@@ -12,7 +12,9 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from tui import tmux
 
 NATIVE = (["pbcopy"], ["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-ib"], ["clip.exe"])
 OSC52_MOST = 74_994
@@ -21,7 +23,7 @@ BUFFER_LIFE_S = 60
 
 
 class NotCopied(Exception):
-    """Nothing took the text; says why and what else there is."""
+    """Nothing took the text; says why. What else there is depends on where it was to be copied."""
 
 
 def copy(text: str, *, write_terminal: Callable[[str], None] | None = None) -> str:
@@ -31,18 +33,17 @@ def copy(text: str, *, write_terminal: Callable[[str], None] | None = None) -> s
         raise NotCopied("copying is off (OPTYX_CLIPBOARD=off)")
     why = ""
     if way in ("auto", "tmux") and os.environ.get("TMUX"):
-        if not _reaches_terminal():
+        if not tmux.reaches_clipboard():
             why = "tmux knows no clipboard of this terminal (see optyx doctor)"
         elif _tmux(text):
             return "sent to the clipboard via a tmux buffer (deleted after 60 s)"
-    is_remote = bool(os.environ.get("SSH_TTY") or os.environ.get("SSH_CONNECTION"))
-    if way == "native" or (way == "auto" and not is_remote):
+    if way == "native" or (way == "auto" and not is_remote()):
         tool = _native(text)
         if tool:
             return f"copied ({tool})"
     if way in ("auto", "osc52") and not why and write_terminal is not None:
         return _osc52(text, write_terminal)
-    raise NotCopied(f"{why or 'no way to the clipboard from here'}; write it to a file instead")
+    raise NotCopied(why or "there is no way to the clipboard from here")
 
 
 def _run(command: list[str], text: str) -> bool:
@@ -53,16 +54,6 @@ def _run(command: list[str], text: str) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
-
-
-def _reaches_terminal() -> bool:
-    """Whether tmux hands what it is given on to the terminal; before 3.2 it does not say, and is believed."""
-    ask = ["tmux", "display-message", "-p", "#{client_termfeatures}"]
-    try:
-        said = subprocess.run(ask, input="", capture_output=True, text=True, timeout=3, check=False).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return not said or "clipboard" in said.split(",")
 
 
 def _tmux(text: str) -> bool:
@@ -84,18 +75,21 @@ def _tmux(text: str) -> bool:
     return True
 
 
+def native_tools(env: Mapping[str, str] = os.environ) -> list[list[str]]:
+    """The commands that may reach the clipboard of the screen in front of the user, in the order in which they are tried."""
+    path = env.get("PATH")
+    has_screen = bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY"))
+    if not has_screen and not shutil.which("pbcopy", path=path) and not shutil.which("clip.exe", path=path):
+        return []
+    return [command for command in NATIVE if shutil.which(command[0], path=path)]
+
+
+def is_remote(env: Mapping[str, str] = os.environ) -> bool:
+    return bool(env.get("SSH_TTY") or env.get("SSH_CONNECTION"))
+
+
 def _native(text: str) -> str:
-    if not (
-        os.environ.get("DISPLAY")
-        or os.environ.get("WAYLAND_DISPLAY")
-        or shutil.which("pbcopy")
-        or shutil.which("clip.exe")
-    ):
-        return ""
-    for command in NATIVE:
-        if shutil.which(command[0]) and _run(command, text):
-            return command[0]
-    return ""
+    return next((command[0] for command in native_tools() if _run(command, text)), "")
 
 
 def _osc52(text: str, write_terminal: Callable[[str], None]) -> str:

@@ -13,6 +13,7 @@ from tui.faults import Fault, usage
 from tui.invocation import Invocation, path_of
 from tui.output import note
 
+NO_CLIPBOARD = "--out-file PATH writes it to a file (0600); without --copy it goes to stdout; optyx doctor says why"
 FORMS = ("raw", "env", "json")
 
 
@@ -37,7 +38,7 @@ def hand_over(run: Invocation, made: dict[str, Any], out_file: str, copy: bool, 
     try:
         _hand(run, made, secret, out_file, copy, form)
     except (OSError, ValueError) as error:
-        _take_back(run, made, error, kind)
+        _take_back(run, made, error, kind, NO_CLIPBOARD if copy else "repeat the command where its output can be taken")
 
 
 def _hand(run: Invocation, made: dict[str, Any], secret: str, out_file: str, copy: bool, form: str) -> None:
@@ -109,7 +110,7 @@ def _frame(run: Invocation, made: dict[str, Any], secret: str) -> None:
     )
 
 
-def _take_back(run: Invocation, made: dict[str, Any], error: Exception, kind: str) -> None:
+def _take_back(run: Invocation, made: dict[str, Any], error: Exception, kind: str, hint: str) -> None:
     reason = "the reader closed the pipe" if isinstance(error, BrokenPipeError) else str(error)
     discard(sys.stdout)  # the secret of a disabled key must not go out later
     try:
@@ -124,5 +125,5 @@ def _take_back(run: Invocation, made: dict[str, Any], error: Exception, kind: st
         ) from None  # fmt: skip
     raise Fault(
         f"the new key {made['name']} could not be handed over ({reason}): it is disabled, so that no key exists that nobody holds",
-        code="key_not_handed_over", hint="repeat the command where its output can be taken",
+        code="key_not_handed_over", hint=hint,
     ) from None  # fmt: skip

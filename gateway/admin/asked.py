@@ -252,12 +252,13 @@ TierName = Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$", 
 
 
 class TierAsked(Asked):
-    """`version`, where given, must be the one that is there: as If-Match, tier by tier."""
+    """`version`, where given, must be the one that is there: as If-Match, tier by tier. `stand_in` is taken as it is read, and changes nothing."""
 
     name: TierName
     targets: Targets
     mode: Mode | None = None
     version: int | None = None
+    stand_in: Target | None = None
 
 
 class TiersChange(Asked):
@@ -268,6 +269,7 @@ class TiersChange(Asked):
     targets: Targets | None = None
     mode: Mode | None = None
     version: int | None = None
+    stand_in: Target | None = None
 
 
 class NewUser(Asked):

@@ -15,6 +15,7 @@ from gateway.admin.decode import refuse
 from gateway.admin.desk import Ask, Nothing, Reply
 from gateway.admin.schema.models import SavedTier, Tier, TierTarget
 from gateway.admin.schema.record import Page
+from gateway.catalog import Catalog
 from gateway.errors import Conflict, NotFound, PreconditionFailed
 from gateway.store import tiers as store
 from gateway.store.routing import known
@@ -22,12 +23,12 @@ from gateway.store.routing import known
 
 async def list_tiers(ask: Ask[Nothing, Nothing]) -> Reply:
     rows = await store.all_of(ask.db)
-    return Reply(Page(data=[_told(row) for row in rows]), version=_version(rows))
+    return Reply(Page(data=[_told(row, ask.desk.catalog) for row in rows]), version=_version(rows))
 
 
 async def get(ask: Ask[Nothing, Nothing]) -> Reply:
     row = await _tier_of(ask)
-    return Reply(_told(row), version=row.version)
+    return Reply(_told(row, ask.desk.catalog), version=row.version)
 
 
 async def put(ask: Ask[a.TierChange, Nothing]) -> Reply:
@@ -39,7 +40,9 @@ async def put(ask: Ask[a.TierChange, Nothing]) -> Reply:
     _require_good(await target_list_problems(ask, row, ask.body.targets, "targets"))
     audit_id = await _put(ask, row, row.mode, _rows(ask.body.targets))
     saved = await _tier_of(ask)
-    return Reply(SavedTier(**msgspec.structs.asdict(_told(saved)), audit_id=audit_id), version=saved.version)
+    return Reply(
+        SavedTier(**msgspec.structs.asdict(_told(saved, ask.desk.catalog)), audit_id=audit_id), version=saved.version
+    )
 
 
 async def put_all(ask: Ask[a.TiersChange, Nothing]) -> Reply:
@@ -64,7 +67,7 @@ async def put_all(ask: Ask[a.TiersChange, Nothing]) -> Reply:
         row = there.get(tier.name) or store.TierRow(tier.name, tier.mode or "chat", 0, [])
         await _put(ask, row, row.mode, _rows(tier.targets))
     rows = await store.all_of(ask.db)
-    return Reply(Page(data=[_told(row) for row in rows]), version=_version(rows))
+    return Reply(Page(data=[_told(row, ask.desk.catalog) for row in rows]), version=_version(rows))
 
 
 def _asked(body: a.TiersChange) -> list[a.TierAsked]:
@@ -132,9 +135,11 @@ def _targets(rows: list[store.TargetRow]) -> list[dict[str, Any]]:
     ]
 
 
-def _told(row: store.TierRow) -> Tier:
+def _told(row: store.TierRow, catalog: Catalog) -> Tier:
     targets = [TierTarget(**one) for one in _targets(row.targets)]
-    return Tier(name=row.name, mode=row.mode, targets=targets, version=row.version)
+    first = next((target.model for target in catalog.tiers.get(row.name, ()) if target.model.provider.is_sandbox), None)
+    stand_in = TierTarget(provider=first.provider.name, model=first.id) if first is not None else None
+    return Tier(name=row.name, mode=row.mode, targets=targets, stand_in=stand_in, version=row.version)
 
 
 def _version(rows: list[store.TierRow]) -> str:

@@ -137,8 +137,9 @@ def test_open_credentials_are_found_and_closed(sound):
 
 TMUX = """#!/bin/sh
 case "$1 $3" in
-    *escape-time) echo 500;; *set-clipboard) echo off;; load-buffer*) cat > "$0.buffer";; show-buffer*) cat "$0.buffer";;
-    display-message*) echo 256,clipboard,title;;
+    *escape-time) echo 500;; *set-clipboard) echo external;; load-buffer*) cat > "$0.buffer";; show-buffer*) cat "$0.buffer";;
+    display-message*) echo /dev/pts/7 256,clipboard,title;;
+    show-messages*) printf "Terminal 0: x for /dev/pts/7, flags=0x20:\\n 192: Ms: [missing]\\n";;
 esac
 """
 
@@ -156,25 +157,56 @@ def scripted_tmux(sound, monkeypatch, tmp_path):
     return script
 
 
-def test_tmux_s_escape_time_and_clipboard(scripted_tmux):
+def test_tmux_s_escape_time_and_clipboard(scripted_tmux, monkeypatch, tmp_path):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_TTY", "SSH_CONNECTION", "OPTYX_CLIPBOARD", "STY"):
+        monkeypatch.delenv(name, raising=False)
     scripted_tmux(TMUX)
-    problems = found(doctor("terminal"))
-    assert "escape-time 10" in problems["tmux escape-time"]["fix"]
-    assert "set-clipboard" in problems["tmux set-clipboard"]["fix"]
-    mended = TMUX.replace("500", "10").replace("off", "external")
-    scripted_tmux(mended)
-    assert not [name for name in found(doctor("terminal")) if name.startswith("tmux")]
-    scripted_tmux(mended.replace("256,clipboard,title", "256,title"))
-    assert "terminal-features" in found(doctor("terminal"))["tmux buffer"]["fix"]
+    assert "escape-time 10" in found(doctor("terminal"))["tmux escape-time"]["fix"]
+    mended = TMUX.replace("500", "10")
+    scripted_tmux(mended.replace("external", "off"))  # that is for programs that write OSC 52 themselves
+    assert not {"tmux escape-time", "clipboard"} & set(found(doctor("terminal")))
+    lacking = mended.replace("256,clipboard,title", "256,title")
+    scripted_tmux(lacking)
+    assert "terminal-features" in found(doctor("terminal"))["clipboard"]["fix"]
+    scripted_tmux(lacking.replace("[missing]", "(string) x"))
+    assert "clipboard" not in found(doctor("terminal"))
     scripted_tmux(mended.replace('cat "$0.buffer"', "true"))
-    assert "does not give back" in found(doctor("terminal"))["tmux buffer"]["what"]
+    assert "does not give back" in found(doctor("terminal"))["clipboard"]["what"]
+    scripted_tmux(lacking)
+    monkeypatch.setenv("OPTYX_CLIPBOARD", "osc52")
+    assert "set-clipboard on" in found(doctor("terminal"))["clipboard"]["fix"]
+    monkeypatch.delenv("OPTYX_CLIPBOARD")
+    (tmp_path / "xclip").symlink_to("/bin/true")
+    monkeypatch.setenv("DISPLAY", ":9")  # what tmux does not pass on arrives by a tool
+    ran = doctor("terminal")
+    assert "clipboard" not in found(ran)
+    told = {one["check"]: one["what"] for one in ran.json["checks"]}
+    assert told["clipboard"].startswith("Copying goes through xclip.")
+    monkeypatch.setenv("SSH_TTY", "/dev/pts/9")
+    assert "clipboard" in found(doctor("terminal"))
+
+
+def test_screen_is_told_to_put_back_what_stood_there(sound, monkeypatch, tmp_path):
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setenv("STY", "77.pts-1.here")
+    monkeypatch.setenv("SYSSCREENRC", str(tmp_path / "none"))
+    monkeypatch.setenv("SCREENRC", str(tmp_path / "screenrc"))
+    assert "altscreen on" in found(doctor("terminal"))["screen"]["fix"]
+    (tmp_path / "screenrc").write_bytes(b"# altscreen on\n\xff\n")
+    assert "screen" in found(doctor("terminal"))
+    (tmp_path / "screenrc").write_text("startup_message off\n  altscreen  on\n")
+    ran = doctor("terminal")
+    assert "screen" not in found(ran)
+    monkeypatch.setenv("SSH_TTY", "/dev/pts/9")
+    told = {one["check"]: one["what"] for one in doctor("terminal").json["checks"]}
+    assert "GNU screen and the terminal (OSC 52)" in told["clipboard"]
 
 
 def test_a_copy_inside_of_a_real_tmux(scripted_tmux, monkeypatch, tmp_path):
     """Where there is one; its buffers are as they were afterwards."""
     if shutil.which("tmux") is None:
-        scripted_tmux(TMUX.replace("500", "10").replace("off", "external"))
-        assert "tmux buffer" not in found(doctor("terminal"))
+        scripted_tmux(TMUX.replace("500", "10"))
+        assert "clipboard" not in found(doctor("terminal"))
         return
     place = ["tmux", "-S", str(tmp_path / "s"), "-f", "/dev/null"]
     monkeypatch.delenv("TMUX")
@@ -186,7 +218,7 @@ def test_a_copy_inside_of_a_real_tmux(scripted_tmux, monkeypatch, tmp_path):
         monkeypatch.setenv("TMUX", at.stdout.strip())
         ran = doctor("terminal")
         assert "escape-time 10" in found(ran)["tmux escape-time"]["fix"]
-        assert [one["state"] for one in ran.json["checks"] if one["check"] == "tmux buffer"] == ["ok"]
+        assert [one["state"] for one in ran.json["checks"] if one["check"] == "clipboard"] == ["ok"]
         assert subprocess.run([*place, "list-buffers"], capture_output=True, text=True).stdout == ""
     finally:
         subprocess.run([*place, "kill-server"], check=True, timeout=10)

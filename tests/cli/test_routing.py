@@ -204,3 +204,21 @@ async def test_doctor_finds_a_provider_that_refuses_the_key(live, gateway):
     assert ran.status == 9
     assert "refuses the credential" in problems["provider openai"]["what"]
     assert "OPENAI_API_KEY" in problems["provider openai"]["fix"]
+
+
+async def test_a_demo_says_who_is_asked_before_the_targets(live, gateway):
+    plain = (await live("tiers", "list")).lines
+    assert (await live("tiers", "get", "fast", "-o", "json")).json["stand_in"] is None
+    exported = (await live("export", "tiers")).out
+    await gateway.stop_worker()
+    await gateway.start_worker("http://127.0.0.1:9/v1")
+    listed = (await live("tiers", "list")).lines
+    assert [line.split()[0] for line in listed] == ["TIER", "fast", "smart", "embedding"]
+    for before, now in zip(plain[1:], listed[1:], strict=True):
+        tier, mode, targets = before.split(maxsplit=2)
+        assert now.split(maxsplit=2) == [tier, mode, f"sandbox/sandbox-{tier} (demo) > {targets}"]
+    assert (await live("tiers", "get", "smart", "-o", "json")).json["stand_in"]["model"] == "sandbox-smart"
+    assert (await live("export", "tiers")).out == exported
+    read = (await gateway.admin("GET", "/tiers")).json["data"]
+    assert (await gateway.admin("PUT", "/tiers", {"data": read})).status == 200
+    assert (await live("export", "tiers")).out == exported

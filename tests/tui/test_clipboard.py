@@ -18,7 +18,9 @@ TMUX = """#!/bin/sh
 case "$1" in
     load-buffer) IFS= read -r text; printf %s "$text" > "$0.$4" ;;
     delete-buffer) : > "$0.$3" ;;
-    display-message) echo "$FEATURES" ;;
+    display-message) echo "/dev/pts/7 $FEATURES" ;;
+    show-messages) printf '%s\n' "Terminal 0: screen for /dev/pts/6, flags=0x20:" " 192: Ms: (string) x"
+        printf '%s\n' "Terminal 1: screen for /dev/pts/7, flags=0x20:" " 191: op: x" " 192: Ms: $MS" ;;
 esac
 """
 # as xclip does: what serves the clipboard stays behind with the output that it was given
@@ -81,9 +83,13 @@ def test_a_terminal_whose_clipboard_tmux_does_not_know_is_not_said_to_have_the_t
     monkeypatch.setenv("TMUX", "somewhere")
     monkeypatch.setenv("FEATURES", "bpaste,focus,title")
     written = []
+    monkeypatch.setenv("MS", "[missing]")
     with pytest.raises(NotCopied, match="tmux knows no clipboard of this terminal"):
         copy("sk-secret", write_terminal=written.append)
     assert not written
+    monkeypatch.setenv("MS", r"(string) \\E]52;%p1%s;%p2%s\\007")  # of terminal-overrides: no feature comes of it
+    assert "via a tmux buffer" in copy("sk-secret", write_terminal=written.append)
+    monkeypatch.delenv("MS")
     monkeypatch.setenv("FEATURES", "bpaste,clipboard,title")
     assert "via a tmux buffer" in copy("sk-secret", write_terminal=written.append)
 

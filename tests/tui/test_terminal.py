@@ -265,3 +265,26 @@ def test_ctrl_z_hands_the_terminal_to_the_shell_and_what_comes_back_is_a_whole_p
 
 def stopped(pid):
     return state_of(pid) == "T"
+
+
+def test_what_nothing_copies_can_be_shown_and_selected(gateway, tmp_path):
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path, OPTYX_CLIPBOARD="off")) as terminal:
+        terminal.wait_for("acme")
+        terminal.send(b"3")
+        terminal.wait_for("LAST CALL")
+        terminal.send(b"y")
+        terminal.wait_for("take at once")
+        terminal.send(b"1")
+        terminal.wait_for("was not copied")
+        assert "copying is off (OPTYX_CLIPBOARD=off)" in terminal.words
+        before = len(terminal.output)
+        terminal.send(b"1")
+        terminal.wait_for("enter goes back")
+        shown = terminal.output[before:]
+        plain = shown[shown.rindex(b"\x1b[?1049l") :]  # on the terminal's own screen, with nothing around it
+        assert re.search(rb"\n(\S+)\r?\n\r?\nenter goes back", plain)
+        reads = len(terminal.reads)
+        terminal.send(b"\r")
+        terminal.wait_for("LAST CALL", after=reads)
+        terminal.send(b"q")
+        assert terminal.process.wait(10) == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 
+from tui import tmux as multiplexer
 from tui.checks.finding import Finding, ok, problem, skipped
+from tui.clipboard import is_remote, native_tools
 
 GROUP = "terminal"
 LEAST = (80, 24)
@@ -59,13 +60,13 @@ def basics(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
 
 
 def tmux(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Its defaults hold escape back for half a second and keep the clipboard to itself."""
+    """Its default holds escape back for half a second."""
     if not env.get("TMUX"):
         return
     if not shutil.which("tmux", path=env.get("PATH")):
         yield skipped(GROUP, "tmux", "TMUX is set, and no tmux is on the PATH.")
         return
-    escape = _option("escape-time", env)
+    escape = multiplexer.ask("show-options", "-sv", "escape-time", env=env) or ""
     if escape.isdigit() and int(escape) > ESCAPE_MS:
         yield problem(
             GROUP,
@@ -76,74 +77,59 @@ def tmux(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         )
     else:
         yield ok(GROUP, "tmux escape-time", f"tmux holds escape back for {escape or 'a few'} ms.")
-    clipboard = _option("set-clipboard", env)
-    if clipboard == "off":
-        yield problem(
-            GROUP, "tmux set-clipboard", "tmux keeps what is copied to itself (set-clipboard is off).",
-            "Copying a key or a request id does not reach your clipboard.", "In ~/.tmux.conf: set -s set-clipboard external",
-        )  # fmt: skip
+
+
+def screen(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """GNU screen has no other screen for full-screen programs unless it is told to, and can't be asked whether it was."""
+    if not env.get("STY"):
+        return
+    home = env.get("HOME", "")
+    files = [env.get("SYSSCREENRC") or "/etc/screenrc", env.get("SCREENRC") or f"{home}/.screenrc"]
+    said = [line.split() for path in files for line in _lines(path)]
+    if ["altscreen", "on"] in said:
+        yield ok(GROUP, "screen", "GNU screen puts back what stood there before the dashboard.")
     else:
-        yield ok(GROUP, "tmux set-clipboard", f"tmux passes copied text on (set-clipboard {clipboard or 'external'}).")
-    yield from _copied(env)
-
-
-PROBE = "optyx doctor was here"
-
-
-def _copied(env: Mapping[str, str]) -> Iterator[Finding]:
-    """The way a copy takes, but for its last step: the user's clipboard keeps what it holds."""
-    name = f"optyx-doctor-{os.getpid()}"
-    _tmux(env, "load-buffer", "-b", name, "-", given=PROBE)
-    came = _tmux(env, "show-buffer", "-b", name)
-    _tmux(env, "delete-buffer", "-b", name)
-    features = _tmux(env, "display-message", "-p", "#{client_termfeatures}")
-    if came != PROBE:
         yield problem(
-            GROUP, "tmux buffer", "tmux does not give back what is put into a buffer of it.",
-            "Copying a key or a request id does nothing.", "Is this the tmux that TMUX names? tmux -V; or OPTYX_CLIPBOARD=osc52",
+            GROUP, "screen", "GNU screen leaves standing what full-screen programs drew (altscreen is off, its default).",
+            "What the dashboard showed is still in the window when it has ended, a new key's secret too.",
+            "In ~/.screenrc: altscreen on (for this session: ctrl+a : altscreen on)",
         )  # fmt: skip
-    elif features and "clipboard" not in features.split(","):
-        yield problem(
-            GROUP, "tmux buffer", "tmux does not know that this terminal has a clipboard.",
-            "What is copied stays in tmux: prefix ] pastes it, your own clipboard does not have it.",
-            "In ~/.tmux.conf: set -as terminal-features ',*:clipboard'; then attach anew",
-        )  # fmt: skip
-    else:
-        yield ok(
-            GROUP,
-            "tmux buffer",
-            "What is copied goes into a tmux buffer" + (" and on to the terminal." if features else "."),
-        )
 
 
-def _option(name: str, env: Mapping[str, str]) -> str:
-    return _tmux(env, "show-options", "-sv", name)
-
-
-def _tmux(env: Mapping[str, str], *words: str, given: str = "") -> str:
-    """What it says; nothing when it fails."""
+def _lines(path: str) -> list[str]:
     try:
-        done = subprocess.run(
-            ["tmux", *words], input=given, capture_output=True, text=True, timeout=3, check=False, env=dict(env)
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except OSError:
+        return []
 
 
 def clipboard(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """The way a copy takes (`tui.clipboard`), tried but for its last step: the user's clipboard keeps what it holds."""
     way = env.get("OPTYX_CLIPBOARD", "auto")
-    tools = [
-        name for name in ("pbcopy", "wl-copy", "xclip", "xsel", "clip.exe") if shutil.which(name, path=env.get("PATH"))
-    ]
-    has_screen = bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")) or sys.platform == "darwin"
     if way == "off":
         yield ok(GROUP, "clipboard", "Copying is off (OPTYX_CLIPBOARD=off).")
-    elif env.get("TMUX"):
-        yield ok(GROUP, "clipboard", "Copying goes through a tmux buffer.")
-    elif tools and has_screen:
-        yield ok(GROUP, "clipboard", f"Copying goes through {tools[0]}.")
-    elif has_screen:
+        return
+    trouble = None
+    if env.get("TMUX") and way in ("auto", "tmux"):
+        trouble = _of_tmux(env)
+        if trouble is None:
+            yield ok(GROUP, "clipboard", "Copying goes through a tmux buffer, and on to the terminal.")
+            return
+    tools = [command[0] for command in native_tools(env)] if way == "native" or not is_remote(env) else []
+    if tools and way in ("auto", "native"):
+        instead = " What tmux is given stays in tmux." if trouble else ""
+        yield ok(GROUP, "clipboard", f"Copying goes through {tools[0]}.{instead}")
+    elif trouble:
+        yield trouble
+    elif (
+        env.get("TMUX") and way == "osc52" and multiplexer.ask("show-options", "-sv", "set-clipboard", env=env) != "on"
+    ):
+        yield problem(
+            GROUP, "clipboard", "tmux drops what programs say to the clipboard themselves (OPTYX_CLIPBOARD is osc52).",
+            NOTHING_COMES, "unset OPTYX_CLIPBOARD (a tmux buffer then); or in ~/.tmux.conf: set -s set-clipboard on",
+        )  # fmt: skip
+    elif way == "auto" and not is_remote(env) and (env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")):
         yield problem(
             GROUP,
             "clipboard",
@@ -151,5 +137,33 @@ def clipboard(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
             "Copying relies on the terminal, which may ignore it.",
             "Install wl-clipboard (Wayland) or xclip (X11).",
         )
+    elif way in ("auto", "osc52"):
+        through = "GNU screen and the terminal" if env.get("STY") else "the terminal"
+        yield ok(GROUP, "clipboard", f"Copying goes through {through} (OSC 52), which may ignore it.")
     else:
-        yield ok(GROUP, "clipboard", "Copying goes through the terminal (OSC 52), which may ignore it.")
+        yield problem(
+            GROUP, "clipboard", f"There is no way to the clipboard that OPTYX_CLIPBOARD={way} allows.",
+            NOTHING_COMES, "unset OPTYX_CLIPBOARD",
+        )  # fmt: skip
+
+
+PROBE = "optyx doctor was here"
+NOTHING_COMES = "Copying a key or a request id does nothing."
+
+
+def _of_tmux(env: Mapping[str, str]) -> Finding | None:
+    name = f"optyx-doctor-{os.getpid()}"
+    multiplexer.ask("load-buffer", "-b", name, "-", given=PROBE, env=env)
+    came = multiplexer.ask("show-buffer", "-b", name, env=env)
+    multiplexer.ask("delete-buffer", "-b", name, env=env)
+    if came != PROBE:
+        return problem(
+            GROUP, "clipboard", "tmux does not give back what is put into a buffer of it.",
+            NOTHING_COMES, "Is this the tmux that TMUX names? tmux -V; or OPTYX_CLIPBOARD=osc52",
+        )  # fmt: skip
+    if not multiplexer.reaches_clipboard(env):
+        return problem(
+            GROUP, "clipboard", "tmux does not know that this terminal has a clipboard.", NOTHING_COMES,
+            "In ~/.tmux.conf: set -as terminal-features ',*:clipboard'; then attach anew",
+        )  # fmt: skip
+    return None

@@ -122,6 +122,7 @@ def _checks(run: Invocation, groups: set[str]) -> Iterator[tuple[str, str, Calla
         yield from _provider_keys()
     yield "terminal", "terminal", terminal.basics
     yield "terminal", "tmux", terminal.tmux
+    yield "terminal", "screen", terminal.screen
     yield "terminal", "clipboard", terminal.clipboard
 
 

@@ -18,7 +18,13 @@ def shown(targets: list[dict[str, Any]] | None) -> str:
     return " > ".join(f"{one['provider']}/{one['model']}" for one in targets or []) or "none"
 
 
-COLUMNS = [Column("TIER", "name"), Column("MODE", "mode"), Column("TARGETS, FIRST CHOICE FIRST", "targets", shown)]
+def asked(tier: dict[str, Any]) -> str:
+    """Who is asked, in order: a demo's sandbox before everybody."""
+    first = tier.get("stand_in")
+    return (f"{first['provider']}/{first['model']} (demo) > " if first else "") + shown(tier["targets"])
+
+
+COLUMNS = [Column("TIER", "name"), Column("MODE", "mode"), Column("TARGETS, FIRST CHOICE FIRST", ".", asked)]
 
 
 @tiers.command("list")

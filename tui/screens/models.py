@@ -113,7 +113,8 @@ class Models(View):
     def status(self) -> Line:
         line: Line = []
         for tier in self.tiers:
-            line += [(f"{tier.name} ", "strong"), (" → ".join(one.model for one in tier.targets) + "   ", "dim")]
+            asked = [tier.stand_in, *tier.targets] if tier.stand_in is not None else tier.targets
+            line += [(f"{tier.name} ", "strong"), (" → ".join(one.model for one in asked) + "   ", "dim")]
         return line
 
     def copies(self) -> list[tuple[str, str]]:

@@ -378,7 +378,8 @@ class Playground(View):
         """What a run can cost at most, by the price table; None when a price is unknown."""
         name = self.form.value("model").strip()
         tier = next((one for one in self.tiers if one.name == name), None)
-        wanted = tier.targets[0].model if tier and tier.targets else name
+        first = (tier.stand_in or next(iter(tier.targets), None)) if tier else None
+        wanted = first.model if first else name
         model = next((one for one in self.models if one.id == wanted), None)
         if model is None or model.input_nusd is None:
             return None

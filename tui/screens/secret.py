@@ -188,7 +188,7 @@ class ShownOnce(Dialog):
         try:
             said = copy(text, write_terminal=self.optyx._write_terminal)
         except NotCopied as problem:
-            self.trouble = f"{what} not copied: {problem}."
+            self.trouble = f"{what} not copied: {problem}. w writes it to a file."
         else:
             self.taken = f"{what} {said} ({clock.moment():%H:%M:%S})"
 

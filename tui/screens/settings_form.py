@@ -22,6 +22,8 @@ def settings_items(values: Settings, gateway_tiers: Sequence[Tier], models: Sequ
     for tier in gateway_tiers:
         own = (values.tiers or {}).get(tier.name)
         usual = ", ".join(f"{one.provider}/{one.model}" for one in tier.targets)
+        if tier.stand_in is not None:
+            usual = f"{tier.stand_in.provider}/{tier.stand_in.model} (demo), {usual}"
         text = ", ".join(f"{one.provider}/{one.model}" for one in own) if own is not None else ""
         items.append(Item("text", f"tier:{tier.name}", f"Tier {tier.name}", text, note=usual))
     items.append(

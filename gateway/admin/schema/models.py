@@ -66,6 +66,8 @@ class Tier(Record):
     name: str = ""
     mode: str = "chat"
     targets: list[TierTarget] = []
+    stand_in: TierTarget | None = None
+    """A demo's sandbox: asked before the targets while it runs, and stored nowhere."""
     version: int = 0
 
 
