@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tui.remembered import Remembered
 
 LONGEST_HOLD_S = 0.4
+HOPELESS = (30, 8)
+"""Columns and lines below which nothing but a word is shown."""
 
 
 class OptyxApp(Places):
@@ -95,7 +97,7 @@ class OptyxApp(Places):
         self.mouse_on = not (os.environ.get("SSH_TTY") or os.environ.get("TMUX"))
         self.secrets_open = 0
         self.notices, self.toasts = Notices(), Toasts()
-        self.is_too_small = False
+        self.is_too_small = self.is_hopeless = False
         self.undo = Undo()
         self.pulse = Pulse(self)
         self.interrupted_at = 0.0
@@ -431,8 +433,13 @@ class OptyxApp(Places):
         self.action_screen(message.name)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.is_too_small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
-        self.query_one("#body").display = not self.is_too_small
+        """With less room than it needs, what is worked on keeps it: of the frame only the status line stays."""
+        width, height = event.size
+        self.is_too_small = width < LEAST[0] or height < LEAST[1]
+        for name in ("#top", "#tabs", "#keys"):
+            self.query_one(name).display = not self.is_too_small
+        self.is_hopeless = width < HOPELESS[0] or height < HOPELESS[1]
+        self.query_one("#body").styles.height = 0 if self.is_hopeless else "1fr"  # hidden, it would lose the focus
         self.call_after_refresh(self.redraw_chrome)
         self.call_after_refresh(self.toasts.make_way)
 

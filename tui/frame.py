@@ -10,7 +10,7 @@ from tui import clock
 from tui.launch import LEAST
 from tui.widgets.chrome import Banner, keys_line, tabs_line, top_line
 from tui.widgets.dialogs import Dialog
-from tui.widgets.line import Line, fit, visible
+from tui.widgets.line import Line, visible
 from tui.widgets.panel import Bar
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ TAB_OF = {"detail": "logs", "settings": "projects", "models": "providers", "usag
 def draw(app: OptyxApp) -> None:
     """Gives every part of the frame what it should now say; only what differs is painted."""
     if app.is_too_small:
-        needs = fit(f"needs {LEAST[0]}×{LEAST[1]}, has {app.size.width}×{app.size.height}", app.size.width)
-        app.query_one("#status", Bar).set_line([(needs, "warn")])
+        app.query_one(Banner).set_lines([])
+        app.query_one("#status", Bar).set_line(_small_status(app))
         return
     width = app.size.width
     place = app.history.here
@@ -44,6 +44,17 @@ def draw(app: OptyxApp) -> None:
     app.query_one("#status", Bar).set_line(_status(app))
     keys = app.keymap_table.footer((place.screen, "app"), may_write=app.may_write)
     app.query_one("#keys", Bar).set_line(keys_line(keys, width))
+
+
+def _small_status(app: OptyxApp) -> Line:
+    needs = f"needs {LEAST[0]}×{LEAST[1]}, has {app.size.width}×{app.size.height}"
+    line: Line = [(needs, "warn")]
+    if app.is_hopeless:
+        return line
+    if app.link.state != "live":
+        line += [("  ", ""), app.link.said()]
+    said = app.screen.SAID if isinstance(app.screen, Dialog) else ""
+    return [*line, ("  ", ""), *([(said, "warn")] if said else _status(app))]
 
 
 def title(app: OptyxApp) -> str:

@@ -153,12 +153,8 @@ class Places(App[int]):
         self.action_next_panel(-1)
 
     def action_next_panel(self, step: int) -> None:
-        if self.view is None or self.view.next_panel(step):
-            return
-        panels = self.view.panels()
-        if panels:
-            at = next((index for index, panel in enumerate(panels) if panel.has_focus), -1 if step > 0 else 0)
-            panels[(at + step) % len(panels)].focus()
+        if self.view is not None:
+            self.view.next_panel(step)
 
     def action_window(self, step: int) -> None:
         at = WINDOWS.index(self.window)

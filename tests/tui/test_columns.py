@@ -93,7 +93,8 @@ async def test_a_call_leads_to_those_of_its_user_and_its_tags(gateway):
         assert call.user == "u-17"
         await pilot.press("s")
         await until(lambda: "tag:feature=search" in screen_text(app), pilot)
-        await pilot.press("enter")
+        assert "1 its trace" in screen_text(app)
+        await pilot.press("2")
         await until(lambda: app.history.here.screen == "logs" and app.view.shown_filter == "user:u-17", pilot)
         await settled(app, pilot)
         assert 0 < len(app.view.calls.ring) < 300

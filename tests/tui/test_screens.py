@@ -132,11 +132,6 @@ async def test_other_sizes_are_fine_too(gateway, name, size):
         assert all(cell_len(line) <= size[0] for line in screen_text(app).split("\n"))
 
 
-async def test_too_small_a_terminal_says_what_it_needs(gateway):
-    async with stage(gateway, (52, 14)) as (app, _):
-        assert "needs 60×16, has 52×14" in screen_text(app)
-
-
 @pytest.mark.parametrize("theme", ["mono", "ansi", "optyx-light", "contrast", "blue-orange", "cyan-red"])
 async def test_every_theme_draws(gateway, theme):
     async with stage(gateway, WIDE, theme=theme) as (app, _):

@@ -63,7 +63,7 @@ class Audit(View):
     DEFAULT_CSS = """
     Audit #audit-rows { height: 1fr; min-height: 8; }
     Audit #entry { height: 14; }
-    Audit.compact #entry { height: 8; }
+    Audit.low #entry { height: 8; }
     """
 
     def __init__(self) -> None:
@@ -80,14 +80,14 @@ class Audit(View):
     def on_mount(self) -> None:
         self.rows.wait_lines = [[("Loading the trail…", "dim")]]
         self.rows.empty = [[("Nothing was changed yet", "strong"), (", or nothing matches the filter.", "")]]
-        self.on_resize()
 
     @property
     def rows(self) -> GridTable[AuditEntry]:
         return self.query_one("#audit-rows", GridTable)
 
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.height < 30, "compact")
+    def fit_in(self) -> None:
+        super().fit_in()
+        self.set_class(self.app.size.height < 30, "low")
 
     def visit(self, place: Location) -> None:
         self.asked = place.filter

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from tui.chosen import leave_out
 from tui.widgets.columned import Columned
-from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.dialogs import Dialog
 from tui.widgets.line import Line
 
 if TYPE_CHECKING:
@@ -24,20 +22,13 @@ class ColumnChoice(Dialog):
     KEYS = (("↑↓", "choose"), ("space", "show or hide"), ("esc", "done"))
 
     def __init__(self, table: Columned[Any]) -> None:
-        super().__init__()
+        super().__init__("Columns")
         self.table = table
-        self.at = 0
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel("Columns", [])
+    def line_at(self) -> int:
+        return 1 + self.at
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self._draw()
-
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         lines: list[Line] = [[]]
         for index, column in enumerate(self.table.columns):
             box = "[ ] " if column.title in self.table.hidden else "[x] "
@@ -57,13 +48,13 @@ class ColumnChoice(Dialog):
             ("esc", "key"),
             (" done", "dim"),
         ]
-        self.query_one(DialogPanel).set_lines([*lines, [], foot])
+        return [*lines, [], foot]
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
         if event.key in ("up", "k", "down", "j"):
-            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % len(self.table.columns)
+            self.step(1 if event.key in ("down", "j") else -1, len(self.table.columns))
         elif event.key == "space":
             hidden = self.table.hidden ^ {self.table.columns[self.at].title}
             if self.table.left_with(hidden):
@@ -74,7 +65,7 @@ class ColumnChoice(Dialog):
         else:
             self.dismiss(None)
             return
-        self._draw()
+        self.draw()
 
 
 def choose_columns(app: OptyxApp) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 
-from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.dialogs import Dialog
 from tui.widgets.line import Line, fit
 
 
@@ -19,22 +17,15 @@ class Conflict(Dialog):
     KEYS = (("space", "yours or theirs"), ("^s", "save so"), ("esc", "back to the form"))
 
     def __init__(self, base: dict[str, Any], theirs: dict[str, Any], mine: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__("The settings changed meanwhile")
         self.base, self.theirs, self.mine = base, theirs, mine
         self.names = list(mine)
         self.keep_mine = dict.fromkeys(self.names, True)
-        self.at = 0
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel("The settings changed meanwhile", [])
+    def line_at(self) -> int:
+        return 4 + self.at
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self._draw()
-
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         width = self.text_width()
         column = (width - 30) // 3
         by = self.theirs.get("updated_by") or "somebody"
@@ -73,7 +64,7 @@ class Conflict(Dialog):
             ("esc", "key"),
             (" back to the form", ""),
         ]
-        self.query_one(DialogPanel).set_lines([*lines, [], foot, []])
+        return [*lines, [], foot, []]
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -83,9 +74,8 @@ class Conflict(Dialog):
         elif event.key == "ctrl+s":
             self.dismiss({name: self.mine[name] for name in self.names if self.keep_mine[name]})
         elif event.key in ("up", "k", "down", "j"):
-            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % len(self.names)
-            self._draw()
+            self.step(1 if event.key in ("down", "j") else -1, len(self.names))
         elif event.key == "space":
             name = self.names[self.at]
             self.keep_mine[name] = not self.keep_mine[name]
-            self._draw()
+            self.draw()

@@ -53,7 +53,7 @@ class Connect(View):
         others = known()
         table = self.query_one("#contexts", GridTable)
         table.empty = [[("Only this one is known. ", "dim"), ("optyx login URL", "accent"), (" adds another.", "dim")]]
-        table.display = bool(others) or app.link.state != "no_credentials"
+        table.set_class(not others and app.link.state == "no_credentials", "hidden")
         table.set_rows(others)
 
     def visit(self, place: Location) -> None:
@@ -69,7 +69,8 @@ class Connect(View):
         if chosen is not None:
             self.optyx.switch_context(chosen[0])
 
-    def on_resize(self) -> None:
+    def fit_in(self) -> None:
+        super().fit_in()
         self.load()
 
 

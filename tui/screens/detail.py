@@ -51,7 +51,6 @@ class Detail(View):
     Detail #route { width: 52%; }
     Detail #timings { height: 9; max-height: 16; }
     Detail #whole { height: 1fr; }
-    Detail.compact #halves, Detail.compact #timings { display: none; }
     """
 
     def __init__(self) -> None:
@@ -91,19 +90,21 @@ class Detail(View):
         self._draw()
         self.failed("call", error)
 
-    def on_resize(self) -> None:
+    def fit_in(self) -> None:
+        super().fit_in()
         self._draw()
 
     @property
     def is_split(self) -> bool:
-        return self.tab == 1 and self.app.size.width >= 100 and self.app.size.height >= 30
+        return self.tab == 1 and not self.has_class("compact")
 
     def _draw(self) -> None:
         if not self.is_mounted:
             return
-        self.query_one("#halves").display = self.is_split
-        self.query_one("#timings").display = self.is_split
-        self.query_one("#whole").display = not self.is_split
+        self.query_one("#halves").set_class(not self.is_split, "hidden")
+        self.query_one("#timings").set_class(not self.is_split, "hidden")
+        self.query_one("#whole").set_class(self.is_split, "hidden")
+        self.keep_focus()
         self.query_one("#detail-tabs", Bar).set_line(self._tabs())
         self.call_after_refresh(self._fill)
 

@@ -73,14 +73,13 @@ class Keys(View):
             ]
         ]
         self.query_one("#what", TextPanel).set_lines(WHAT)
-        self.on_resize()
 
     @property
     def rows(self) -> GridTable[Key]:
         return self.query_one("#key-rows", GridTable)
 
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+    def fit_in(self) -> None:
+        super().fit_in()
         self._choose_columns()
 
     def _choose_columns(self) -> None:

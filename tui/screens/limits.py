@@ -164,7 +164,6 @@ class Limits(View):
             ]
         ]
         self.rates.empty = [[("No rate limits yet.", "dim")]]
-        self.on_resize()
 
     @property
     def budgets(self) -> GridTable[Budget]:
@@ -173,9 +172,6 @@ class Limits(View):
     @property
     def rates(self) -> GridTable[LimitRow]:
         return self.query_one("#rates", GridTable)
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
 
     def visit(self, place: Location) -> None:
         super().visit(place)

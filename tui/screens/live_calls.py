@@ -57,17 +57,13 @@ class LiveCalls(View):
     def on_mount(self) -> None:
         self.set_interval(1 / flush_hz(), self.flush)
         self.set_interval(1.0, self._mark_rate)
-        self.fit_in()
 
     def on_unmount(self) -> None:
         if self.tail is not None:
             self.tail.stop()
 
-    def on_resize(self) -> None:
-        self.fit_in()
-
     def fit_in(self) -> None:
-        """What depends on the size of the terminal."""
+        super().fit_in()
         self.calls.set_columns(COLUMNS if self.app.size.width >= 100 else NARROW)
         self.draw_histogram()
         self.draw_head()

@@ -30,8 +30,7 @@ class Logs(LiveCalls):
     BINDINGS = bindings("logs")
     DEFAULT_CSS = """
     Logs #log-rows { height: 1fr; }
-    Logs #pane { height: 14; display: none; }
-    Logs.split #pane { display: block; }
+    Logs #pane { height: 14; }
     """
 
     def __init__(self) -> None:
@@ -46,8 +45,8 @@ class Logs(LiveCalls):
         self.set_interval(SEEN_EVERY_S, self._follow_detail)
 
     def fit_in(self) -> None:
-        self.set_class(self.app.size.width >= 100 and self.app.size.height >= 30, "split")
         super().fit_in()
+        self.pane.set_class(self.has_class("compact"), "hidden")
 
     @property
     def pane(self) -> CallPane:
@@ -81,7 +80,7 @@ class Logs(LiveCalls):
 
     def _ask_detail(self) -> None:
         row = self.calls.current
-        if row is not None and row.status != GAP and self.has_class("split"):
+        if row is not None and row.status != GAP and not self.has_class("compact"):
             self.ask("detail", lambda client: client.log(row.id))
 
     def arrived_detail(self, data: LogDetail) -> None:
@@ -92,7 +91,7 @@ class Logs(LiveCalls):
         self.pane.detail = None
 
     def _draw(self) -> None:
-        if self.has_class("split"):
+        if not self.has_class("compact"):
             self.pane.show(self.calls.current, is_following=self.calls.following)
 
     # Acting

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
@@ -49,7 +48,7 @@ TARGETS: list[Column[TargetHealth]] = [
 ]
 ATTENTION: list[Column[Attention]] = [
     Column("", 1, lambda one: SIGNS.get(one.severity, ("·", ""))),
-    Column("WHAT", 32, lambda one: (one.title, "strong"), grow=True),
+    Column("WHAT", 32, lambda one: (one.title, "strong"), None, "left", 0, grow=True),
     Column("DETAIL", 24, lambda one: (one.detail, "dim"), None, "left", 3, grow=True),
     Column("SINCE", 6, lambda one: (figures.age(one.since), "dim"), None, "right", 2),
 ]
@@ -94,6 +93,8 @@ ERRORS: list[Column[LogRow]] = [
 
 
 RECALL_AFTER_S = 0.1
+LEAST_OF_FIGURES = 12
+"""Lines of a terminal in which the figures leave room for a list; below, the list has all of it."""
 """A gateway nearby has answered by then."""
 KEEP_EVERY_S = 60.0
 
@@ -115,6 +116,7 @@ class Overview(View):
     Overview #top-rows { height: 8; }
     Overview #errors { height: 6; }
     Overview.compact Dashboard { height: 6; }
+    Overview.flat Dashboard { display: none; }
     Overview.compact #middle { layout: vertical; }
     Overview.compact #targets { width: 100%; height: 1fr; }
     Overview.compact #attention { width: 100%; height: 7; }
@@ -144,8 +146,6 @@ class Overview(View):
         self._empty_texts()
         if self.optyx.remembered is not None:
             self.set_timer(RECALL_AFTER_S, self._recall)
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
-        self._show_lower()
 
     def _empty_texts(self) -> None:
         self.grid("targets").empty = [[("No providers yet. ", "dim"), ("5", "key"), (" shows how to add one.", "dim")]]
@@ -158,14 +158,15 @@ class Overview(View):
     def grid(self, name: str) -> GridTable[Any]:
         return self.query_one(f"#{name}", GridTable)
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+    def fit_in(self) -> None:
+        super().fit_in()
+        self.set_class(self.app.size.height < LEAST_OF_FIGURES, "flat")
         self._show_lower()
 
     def _show_lower(self) -> None:
         compact = self.has_class("compact")
         for index, name in enumerate(("attention", "top-rows", "errors")):
-            self.grid(name).display = not compact or index == self.lower
+            self.grid(name).set_class(compact and index != self.lower, "hidden")
 
     def load(self) -> None:
         if not self.frozen:
@@ -226,21 +227,21 @@ class Overview(View):
         self.grid("attention").set_rows(data.attention, f"Needs attention{asking}")
         self.grid("errors").set_rows(data.latest_errors, "Latest errors", "enter open   l all errors")
 
-    def next_panel(self, step: int) -> bool:
-        """In little room `tab` brings the next of the lower panels; True when it did."""
+    def next_panel(self, step: int) -> None:
+        """In little room `tab` brings the next of the lower panels."""
         if not self.has_class("compact"):
-            return False
+            super().next_panel(step)
+            return
         lower = ("attention", "top-rows", "errors")
         if self.grid("targets").has_focus:
             self.lower = 0 if step > 0 else 2
         elif 0 <= self.lower + step <= 2:
             self.lower += step
         else:
-            self.grid("targets").focus()
-            return True
+            self.turn_to(self.grid("targets"))
+            return
         self._show_lower()
-        self.grid(lower[self.lower]).focus()
-        return True
+        self.turn_to(self.grid(lower[self.lower]))
 
     # Acting
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from tui.chosen import saved_views
 from tui.command_bar import obey
 from tui.keys import Action, cli_form
 from tui.themes import NAMES
-from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.dialogs import Dialog
 from tui.widgets.form import TextKeys
 from tui.widgets.line import Line, fit
 
@@ -95,20 +93,13 @@ class CommandPalette(Dialog):
     KEYS = (("↑↓", "choose"), ("enter", "run"), ("^y", "copy the command line"), ("esc", "close"))
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("Command palette")
         self.editor = TextKeys()
-        self.at = 0
         self.all: list[Entry] = []
         self.found: list[Entry] = []
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel("Command palette", [])
-
     def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self.all = entries(cast("OptyxApp", self.app))
+        self.all = entries(self.optyx)
         self._search()
 
     def _search(self) -> None:
@@ -119,9 +110,12 @@ class CommandPalette(Dialog):
         ]
         self.found = [entry for _, _, entry in sorted(rated, key=lambda one: one[:2])]
         self.at = max(0, min(self.at, len(self.found) - 1))
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
+    def line_at(self) -> int:
+        return 2 + min(self.at, SHOWN - 1)
+
+    def lines(self) -> list[Line]:
         width = self.text_width()
         lines: list[Line] = [[("> ", "accent"), *self.editor.drawn(width - 4, True)], []]
         top = max(0, self.at - SHOWN + 1)
@@ -140,8 +134,7 @@ class CommandPalette(Dialog):
         lines += [[] for _ in range(SHOWN - min(SHOWN, max(1, len(self.found))))]
         cli = self.found[self.at].cli if self.found else ""
         lines += [[], [("  CLI   ", "dim"), (cli or "–", "accent" if cli else "dim")], []]
-        lines.append([(f" {len(self.found)} found   ", "dim"), *_foot()])
-        self.query_one(DialogPanel).set_lines(lines)
+        return [*lines, [(f" {len(self.found)} found   ", "dim"), *_foot()]]
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -154,17 +147,16 @@ class CommandPalette(Dialog):
             if entry is not None:
                 self._run(entry)
         elif event.key in ("up", "down"):
-            self.at = (self.at + (1 if event.key == "down" else -1)) % max(1, len(self.found))
-            self._draw()
+            self.step(1 if event.key == "down" else -1, len(self.found))
         elif event.key == "ctrl+y" and self.found:
-            cast("OptyxApp", self.app).copy_out(self.found[self.at].cli, "CLI form")
+            self.optyx.copy_out(self.found[self.at].cli, "CLI form")
         else:
             self.editor.press(event)
             self.at = 0
             self._search()
 
     def _run(self, entry: Entry) -> None:
-        app = cast("OptyxApp", self.app)
+        app = self.optyx
         if entry.action is None:
             app.call_later(obey, app, entry.command)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 from textual.widgets import TextArea
 
 from gateway.admin.schema.keys import NewKey
@@ -94,28 +95,31 @@ class Playground(View):
                 yield TextPanel("Meter", id="meter")
 
     def on_mount(self) -> None:
-        self.query_one("#answer-2").display = False
+        self._show_second(False)
         self.set_class(Glyphs.ascii, "ascii")
-        self._turn_to("asking")
+        self._show_half("asking")
         self.query_one(TextArea).border_title = "Message"
         self.set_interval(1 / FRAMES, self._paint)
-        self.on_resize()
         self._draw_answers()
 
     @property
     def form(self) -> EditorPanel:
         return self.query_one("#ask", EditorPanel)
 
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+    def _show_second(self, is_shown: bool) -> None:
+        self.query_one("#answer-2").set_class(not is_shown, "hidden")
 
-    def _turn_to(self, side: str) -> None:
-        """In little room there is one half at a time: what is asked, or what is answered."""
-        self.set_class(side == "asking", "asking")
-        self.set_class(side == "answering", "answering")
+    def _show_half(self, half: str) -> None:
+        """In little room there is one at a time: what is asked, or what is answered."""
+        self.set_class(half == "asking", "asking")
+        self.set_class(half == "answering", "answering")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        self._turn_to("answering" if isinstance(event.widget, TextPanel) else "asking")
+        self._show_half("answering" if isinstance(event.widget, TextPanel) else "asking")
+
+    def turn_to(self, panel: Widget) -> None:
+        self._show_half("answering" if isinstance(panel, TextPanel) else "asking")
+        super().turn_to(panel)
 
     def visit(self, place: Location) -> None:
         self.place = place
@@ -293,7 +297,7 @@ class Playground(View):
         self.runs, self.drawn = [Run(self.optyx.url, secret, self.body(model)) for model in models], ()
         for run in self.runs:
             run.start()
-        self.query_one("#answer-2").display = len(self.runs) > 1
+        self._show_second(len(self.runs) > 1)
         self._look_at_answer()
 
     def action_stop(self) -> None:
@@ -401,7 +405,7 @@ class Playground(View):
         if self.comparing:
             self.form.go_to("second")
             self.form.focus()
-        self.query_one("#answer-2").display = self.comparing
+        self._show_second(self.comparing)
         self.optyx.say("Write the second model; both run with ^r." if self.comparing else "One model again.")
 
     def action_logs(self) -> None:
@@ -422,16 +426,8 @@ class Playground(View):
         return False
 
     def _look_at_answer(self) -> None:
-        self._turn_to("answering")
+        self._show_half("answering")
         self.query_one("#answer", TextPanel).focus()
-
-    def next_panel(self, step: int) -> bool:
-        order = [self.form, self.query_one(TextArea), self.query_one("#answer", TextPanel)]
-        at = next((index for index, one in enumerate(order) if one.has_focus), -1)
-        there = order[(at + step) % len(order)]
-        self._turn_to("answering" if isinstance(there, TextPanel) else "asking")
-        there.focus()
-        return True
 
     def on_unmount(self) -> None:
         for run in self.runs:

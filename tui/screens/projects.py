@@ -116,15 +116,11 @@ class Projects(View):
             [("A project groups keys, models and a budget. Press ", ""), ("n", "key"), (" to make the first.", "")],
         ]
         self.rows.wait_lines = [[("Loading projects…", "dim")]]
-        self.on_resize()
         self._draw_actions()
 
     @property
     def rows(self) -> GridTable[Project]:
         return self.query_one("#project-rows", GridTable)
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
 
     def visit(self, place: Location) -> None:
         super().visit(place)

@@ -104,14 +104,10 @@ class Providers(View):
             [("Set OPENAI_API_KEY, GOOGLE_API_KEY or ANTHROPIC_API_KEY and start the gateway again,", "")],
             [("or: ", ""), ("optyx providers add NAME --kind openai --base-url URL", "accent")],
         ]
-        self.on_resize()
 
     @property
     def rows(self) -> GridTable[Provider]:
         return self.query_one("#provider-rows", GridTable)
-
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
 
     def visit(self, place: Location) -> None:
         super().visit(place)

@@ -10,22 +10,19 @@ import http.client
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from gateway.admin.schema.keys import NewKey
 from gateway.admin.schema.logs import LogRow
 from tui import clock, figures
 from tui.messages import Arrived, Failed
-from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.dialogs import Dialog
 from tui.widgets.line import Line, ends, fit, wrapped
 from tui.wire import Unreachable, Wire
 
 if TYPE_CHECKING:
-    from tui.app import OptyxApp
     from tui.calls import Client
 
 SNIPPETS = ("curl", "python", "node")
@@ -48,7 +45,7 @@ class ShownOnce(Dialog):
     SAID = "secret on screen: no screenshot, log or crash report has it"
 
     def __init__(self, key: NewKey) -> None:
-        super().__init__()
+        super().__init__("New key (shown once)")
         self.key_name, self.key_id, self.project, self.expires = key.name, key.id, key.project, key.expires_at
         self.secret = key.key or ""
         self.hidden = os.environ.get("OPTYX_HIDE_SECRETS", "") not in ("", "0")
@@ -60,31 +57,22 @@ class ShownOnce(Dialog):
         self.first: LogRow | None = None
         self.asking = False
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel("New key (shown once)", [])
-
-    @property
-    def optyx(self) -> OptyxApp:
-        return cast("OptyxApp", self.app)
-
     def on_mount(self) -> None:
-        super().on_mount()
         self.optyx.secrets_open += 1
-        self.query_one(DialogPanel).focus()
         self.set_interval(2.0, self._look_for_first)
-        self._draw()
 
     def on_unmount(self) -> None:
         self.secret = ""
         self.optyx.secrets_open -= 1
 
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         width = self.text_width()
         shown = "•" * len(self.secret) if self.hidden else self.secret
         expires = f"expires {figures.day(self.expires)}" if self.expires else "never expires"
         blank: list[Line] = [] if self.app.size.height < 30 else [[]]
-        lines: list[Line] = [
+        room = max(1, width - 2)
+        secret: list[Line] = [[(f" {shown[at : at + room]} ", "field")] for at in range(0, len(shown), room)]
+        return [
             [],
             ends(
                 [("Key  ", "dim"), (self.key_name, "strong"), (" for project ", "dim"), (self.project, "")],
@@ -92,7 +80,7 @@ class ShownOnce(Dialog):
                 width,
             ),
             [],
-            [(fit(f" {shown} ", min(width, len(shown) + 2)), "field")],
+            *secret,
             [],
             [("Shown once. The gateway keeps only a hash: close this and it is gone.", "warn")],
             *blank,
@@ -103,7 +91,6 @@ class ShownOnce(Dialog):
             *blank,
             *self._foot(width),
         ]
-        self.query_one(DialogPanel).set_lines(lines)
 
     def _ways(self) -> list[Line]:
         shown, other = SNIPPETS[self.snippet], SNIPPETS[(self.snippet + 1) % len(SNIPPETS)]
@@ -158,7 +145,7 @@ class ShownOnce(Dialog):
                 self.dismiss(None)
                 return
             self.warned = True
-            self._draw()
+            self.draw()
             return
         self.warned, self.trouble = False, ""
         if key == "c":
@@ -180,7 +167,7 @@ class ShownOnce(Dialog):
         elif key == "p":
             self._play()
             return
-        self._draw()
+        self.draw()
 
     def _copy(self, text: str, what: str) -> None:
         from tui.clipboard import NotCopied, copy
@@ -232,14 +219,14 @@ class ShownOnce(Dialog):
         else:
             self.asking = False
             self.first = message.data
-        self._draw()
+        self.draw()
 
     def on_failed(self, message: Failed) -> None:
         message.stop()
         self.asking = False
         if message.what == "test":
             self.test = f"✖ {message.error}"
-            self._draw()
+            self.draw()
 
 
 def _style(detail: str) -> str:

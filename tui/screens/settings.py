@@ -29,7 +29,7 @@ from tui.widgets.bound import bindings
 from tui.widgets.dialogs import Menu
 from tui.widgets.editor import EditorPanel
 from tui.widgets.line import Line, wrapped
-from tui.widgets.panel import Panel, TextPanel
+from tui.widgets.panel import TextPanel
 from tui.wire import GatewayError
 
 Loaded = tuple[ProjectSettings, str, list[Model], list[Tier], list[SettingsVersion]]
@@ -48,12 +48,9 @@ class Settings(View):
     Settings #columns { height: 1fr; }
     Settings #form { width: 52%; height: 1fr; }
     Settings #review { width: 48%; height: 1fr; }
-    Settings.compact #columns { layout: vertical; }
-    Settings.compact #form { width: 100%; height: 1fr; }
-    Settings.compact #review { width: 100%; height: 7; }
-    Settings.low #review { display: none; }
-    Settings.low.reviewing #review { display: block; height: 1fr; }
-    Settings.low.reviewing #form { display: none; }
+    Settings.narrow #columns { layout: vertical; }
+    Settings.narrow #form { width: 100%; height: 1fr; }
+    Settings.narrow #review { width: 100%; height: 7; }
     """
 
     def __init__(self) -> None:
@@ -77,9 +74,12 @@ class Settings(View):
     def form(self) -> EditorPanel:
         return self.query_one("#form", EditorPanel)
 
-    def on_resize(self) -> None:
-        self.set_class(self.app.size.width < 100, "compact")
-        self.set_class(self.app.size.width < 100 and self.app.size.height < 30, "low")
+    def fit_in(self) -> None:
+        self.set_class(self.app.size.width < 100, "narrow")
+        super().fit_in()
+
+    def takes_turns(self) -> bool:
+        return super().takes_turns() or (self.app.size.width < 100 and self.app.size.height < 30)
 
     def visit(self, place: Location) -> None:
         if place.project != self.project:
@@ -325,17 +325,10 @@ class Settings(View):
         self.form.originals = {**{item.name: item.value for item in self.form.items}, **originals}
         self.on_editor_panel_edited()
 
-    def next_panel(self, step: int) -> bool:
-        """Where there is no room for both, the form and its review take turns."""
-        if not self.has_class("low"):
-            return False
-        self.set_class(not self.has_class("reviewing"), "reviewing")
-        self.query_one("#review" if self.has_class("reviewing") else "#form", Panel).focus()
-        return True
-
     def back(self) -> bool:
-        if self.has_class("low") and self.has_class("reviewing"):
-            return self.next_panel(1)
+        if self.takes_turns() and not self.form.has_focus:
+            self.turn_to(self.form)
+            return True
         if not self.has_unsaved():
             return False
 
@@ -366,7 +359,7 @@ class Settings(View):
             met = f" · moves {told.elsewhere + told.no_fallback:,} calls, refuses none"
         return [
             (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{met}", "warn" if met else ""),
-            ("   ↑↓ field  ←→ choose  / finds a model  tab review" if self.has_class("low") else _HINT, "dim"),
+            ("   ↑↓ field  ←→ choose  / finds a model  tab review" if self.takes_turns() else _HINT, "dim"),
         ]
 
     def copies(self) -> list[tuple[str, str]]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from textual import events
 from textual.containers import Vertical
+from textual.widget import Widget
 
 from tui.link import STALE_AFTER_S, Held
 from tui.location import Location
 from tui.messages import Arrived, Failed
 from tui.widgets.line import Line
-from tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
@@ -33,7 +33,12 @@ class View(Vertical):
 
     scope = "app"
     every_s: float | None = None
-    DEFAULT_CSS = "View { height: 1fr; width: 1fr; display: none; }"
+    DEFAULT_CSS = """
+    View { height: 1fr; width: 1fr; display: none; }
+    View.turns .away { display: none !important; }
+    View.turns .here { display: block !important; width: 1fr !important; height: 1fr !important; min-height: 0 !important; }
+    View .hidden { display: none !important; }
+    """
 
     def __init__(self) -> None:
         super().__init__(id=f"view-{self.scope}")
@@ -85,6 +90,21 @@ class View(Vertical):
     def back(self) -> bool:
         """Whether it had something of its own to close first."""
         return False
+
+    def on_mount(self) -> None:
+        self.fit_in()
+
+    def on_resize(self) -> None:
+        self.fit_in()
+
+    def fit_in(self) -> None:
+        """What depends on the size of the terminal. `compact`: no room for the side panels; `turns`: none but for one panel."""
+        self.set_class(self.app.size.width < 100 or self.app.size.height < 30, "compact")
+        self._make_room(self.screen.focused)
+
+    def takes_turns(self) -> bool:
+        """Whether there is room for one panel only: for that with the focus."""
+        return self.optyx.is_too_small
 
     def _draw(self) -> None:
         """Makes the lines of its text panels, out of what is known and their widths."""
@@ -186,20 +206,46 @@ class View(Vertical):
     # Helping
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._make_room(event.widget)
         self.optyx.toasts.make_way()
 
+    def turn_to(self, panel: Widget) -> None:
+        """Gives a panel the focus, and the room where panels take turns."""
+        self._make_room(panel)
+        panel.focus()
+
+    def _make_room(self, focused: Widget | None) -> None:
+        """Where panels take turns, for the one with the focus."""
+        self.set_class(self.takes_turns(), "turns")
+        if self.has_class("turns"):
+            here = focused if focused in self._parts() else self._first()
+            for part in self.query("Panel, TextArea, Horizontal, Vertical"):
+                part.set_class(part not in here.ancestors_with_self, "away")
+                part.set_class(part in here.ancestors_with_self, "here")
+
+    def next_panel(self, step: int) -> None:
+        parts = self._parts()
+        at = next((index for index, part in enumerate(parts) if part.has_focus), -1 if step > 0 else 0)
+        self.turn_to(parts[(at + step) % len(parts)])
+
+    def keep_focus(self) -> None:
+        """Called when panels were hidden: with that which had the focus it would be gone."""
+        focused = self.screen.focused
+        if focused is not None and self in focused.ancestors and focused not in self._parts():
+            self.focus_first()
+
     def focus_first(self) -> None:
-        for panel in self.query(Panel):
-            if panel.can_focus and panel.display:
-                panel.focus()
-                return
+        self._first().focus()
 
-    def next_panel(self, step: int) -> bool:
-        """Whether the view has moved between its panels itself."""
-        return False
+    def _first(self) -> Widget:
+        """The first panel, or that which has the room where they take turns."""
+        parts = self._parts()
+        return next((one for one in parts if self.has_class("turns") and one.has_class("here")), parts[0])
 
-    def panels(self) -> list[Panel]:
-        return [panel for panel in self.query(Panel) if panel.can_focus and panel.display and panel.size.area]
+    def _parts(self) -> list[Widget]:
+        """What `tab` goes through."""
+        parts = [part for part in self.query("Panel, TextArea").results(Widget) if part.can_focus]
+        return [part for part in parts if not any(one.has_class("hidden") for one in part.ancestors_with_self)]
 
 
 def as_json(value: Any) -> str:

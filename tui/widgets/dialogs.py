@@ -31,9 +31,9 @@ class DialogPanel(Panel):
     DEFAULT_CSS = "DialogPanel { height: auto; width: 1fr; }"
     shows_age = False
 
-    def __init__(self, title: str, lines: list[Line]) -> None:
+    def __init__(self, title: str) -> None:
         super().__init__(title)
-        self.lines = lines
+        self.lines: list[Line] = []
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return len(self.lines) + 2
@@ -41,16 +41,23 @@ class DialogPanel(Panel):
     def content(self, y: int, width: int) -> tuple[Line, Any]:
         return (self.lines[y] if y < len(self.lines) else []), None
 
-    def set_lines(self, lines: list[Line]) -> None:
-        taller = len(lines) != len(self.lines)
+    def set_lines(self, lines: list[Line], at: int = 0) -> None:
+        """`at`: the line that is worked on. Where not all fit, the empty ones go first, then those far from it."""
+        room = max(1, self.app.size.height - 2)
+        if len(lines) > room:
+            at -= lines[:at].count([])
+            lines = [line for line in lines if line]
+            top = max(0, min(at - room // 2, len(lines) - room))
+            lines = lines[top : top + room]
+        is_as_high = len(lines) == len(self.lines)
         self.lines = lines
-        if taller:
+        if not is_as_high:
             self.refresh(layout=True)
         self.repaint()
 
 
 class Dialog(ModalScreen[Any]):
-    """In the middle of the screen, as wide as asked for and as fits."""
+    """A box of lines in the middle of the screen, as wide as asked for and as fits."""
 
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 0%; }
@@ -62,15 +69,54 @@ class Dialog(ModalScreen[Any]):
     SAID = ""
     """What the status line says."""
 
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.dialog_title = title
+        self.at = 0
+        """Which of its choices or fields is worked on."""
+
+    @property
+    def optyx(self) -> OptyxApp:
+        return cast("OptyxApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield DialogPanel(self.dialog_title)
+
+    def on_mount(self) -> None:
+        self.query_one(DialogPanel).focus()
+        self.fit_in()
+
+    def on_resize(self) -> None:
+        if self.is_mounted:
+            self.fit_in()
+
+    def fit_in(self) -> None:
+        self.query_one(Vertical).styles.width = min(self.WIDTH, self.app.size.width)
+        self.draw()
+        self.optyx.redraw_chrome()
+
+    def on_unmount(self) -> None:
+        self.optyx.redraw_chrome()
+
     def text_width(self) -> int:
         return min(self.WIDTH, self.app.size.width) - 6
 
-    def on_mount(self) -> None:
-        self.query_one(Vertical).styles.width = min(self.WIDTH, self.app.size.width)
-        cast("OptyxApp", self.app).redraw_chrome()
+    def lines(self) -> list[Line]:
+        """What stands in it now."""
+        return []
 
-    def on_unmount(self) -> None:
-        cast("OptyxApp", self.app).redraw_chrome()
+    def line_at(self) -> int:
+        """The line that must be in sight."""
+        return 0
+
+    def draw(self) -> None:
+        self.query_one(DialogPanel).set_lines(self.lines(), self.line_at())
+
+    def step(self, by: int, count: int) -> None:
+        """To the next or previous of so many choices, round and round."""
+        self.at = (self.at + by) % max(1, count)
+        self.draw()
 
 
 def _asked(question: str, effect: Sequence[str], guard: str, width: int) -> list[Line]:
@@ -90,20 +136,13 @@ class Confirm(Dialog):
     KEYS = (("Y", "confirm"), ("any other key", "cancel"))
 
     def __init__(self, question: str, effect: Sequence[str] = (), verb: str = "confirm", guard: str = "") -> None:
-        super().__init__()
+        super().__init__("Please confirm")
         self.question, self.effect, self.verb, self.guard = question, effect, verb, guard
         self.quiet_since = time.monotonic()
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel("Please confirm", [])
-
-    def on_mount(self) -> None:
-        super().on_mount()
+    def lines(self) -> list[Line]:
         lines = _asked(self.question, self.effect, self.guard, self.text_width())
-        lines += [[], [("[Y]", "key"), (f" {self.verb}     ", ""), ("▸ [esc] cancel", "strong")], []]
-        self.query_one(DialogPanel).set_lines(lines)
-        self.query_one(DialogPanel).focus()
+        return [*lines, [], [("[Y]", "key"), (f" {self.verb}     ", ""), ("▸ [esc] cancel", "strong")], []]
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -127,24 +166,18 @@ class TypeName(Dialog):
     def __init__(
         self, question: str, effect: Sequence[str], name: str, verb: str, title: str = "Please confirm", guard: str = ""
     ) -> None:
-        super().__init__()
-        self.dialog_title, self.guard = title, guard
-        self.question, self.effect, self.object_name, self.verb = question, effect, name, verb
-        self.typed = ""
+        super().__init__(title)
+        self.question, self.effect, self.guard = question, effect, guard
+        self.object_name, self.verb, self.typed = name, verb, ""
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel(self.dialog_title, [])
+    def line_at(self) -> int:
+        return len(self.lines())
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self._draw()
-
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         lines = _asked(self.question, self.effect, self.guard, self.text_width())
         matches = self.typed == self.object_name
-        lines += [
+        return [
+            *lines,
             [],
             [
                 ("Type " + ("its name" if " " not in self.object_name else self.object_name) + ": ", ""),
@@ -158,7 +191,6 @@ class TypeName(Dialog):
             ],
             [],
         ]
-        self.query_one(DialogPanel).set_lines(lines)
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -173,7 +205,7 @@ class TypeName(Dialog):
         elif event.character and event.is_printable:
             self.typed += event.character
         if self.is_current:
-            self._draw()
+            self.draw()
 
 
 class Menu(Dialog):
@@ -182,20 +214,13 @@ class Menu(Dialog):
     KEYS = (("↑↓", "choose"), ("enter", "take"), ("1–9", "take at once"), ("esc", "close"))
 
     def __init__(self, title: str, entries: Sequence[tuple[str, str]], note: str = "") -> None:
-        super().__init__()
-        self.menu_title, self.entries, self.note = title, list(entries), note
-        self.at = 0
+        super().__init__(title)
+        self.entries, self.note = list(entries), note
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel(self.menu_title, [])
+    def line_at(self) -> int:
+        return 1 + self.at
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self._draw()
-
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         label_width = max((len(label) for label, _ in self.entries), default=0) + 2
         lines: list[Line] = [[]]
         for index, (label, detail) in enumerate(self.entries):
@@ -213,14 +238,13 @@ class Menu(Dialog):
         lines += [[]]
         if self.note:
             lines += [*wrapped(self.note, self.text_width(), "dim"), []]
-        self.query_one(DialogPanel).set_lines(lines)
+        return lines
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
         event.prevent_default()
         if event.key in ("up", "k", "down", "j"):
-            self.at = (self.at + (1 if event.key in ("down", "j") else -1)) % max(1, len(self.entries))
-            self._draw()
+            self.step(1 if event.key in ("down", "j") else -1, len(self.entries))
         elif event.key == "enter" and self.entries:
             self.dismiss(self.at)
         elif event.key.isdigit() and 1 <= int(event.key) <= len(self.entries):
@@ -236,25 +260,16 @@ class Reading(Dialog):
     KEYS = (("↑↓", "scroll"), ("esc", "close"))
 
     def __init__(self, title: str, lines: list[Line]) -> None:
-        super().__init__()
-        self.reading_title, self.lines, self.top = title, lines, 0
+        super().__init__(title)
+        self.text, self.top = lines, 0
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel(self.reading_title, [])
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self._draw()
-
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         height = max(3, self.app.size.height - 6)
-        self.top = max(0, min(self.top, len(self.lines) - height))
-        shown = self.lines[self.top : self.top + height]
-        more = len(self.lines) - self.top - len(shown)
+        self.top = max(0, min(self.top, len(self.text) - height))
+        shown = self.text[self.top : self.top + height]
+        more = len(self.text) - self.top - len(shown)
         foot: Line = [(f"↓ {more} more lines     " if more else "", "dim"), ("esc", "key"), (" close", "dim")]
-        self.query_one(DialogPanel).set_lines([*shown, [], foot])
+        return [*shown, [], foot]
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
@@ -272,6 +287,6 @@ class Reading(Dialog):
         }
         if event.key in steps:
             self.top += steps[event.key]
-            self._draw()
+            self.draw()
         else:
             self.dismiss(None)

@@ -8,10 +8,8 @@ from typing import Any
 
 from rich.cells import cell_len
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 
-from tui.widgets.dialogs import Dialog, DialogPanel
+from tui.widgets.dialogs import Dialog
 from tui.widgets.line import Line, fit, wrapped
 
 
@@ -94,22 +92,15 @@ class Form(Dialog):
     KEYS = (("^s", "send"), ("tab", "next"), ("enter", "next, at the end send"), ("←→", "choose"), ("esc", "cancel"))
 
     def __init__(self, title: str, fields: Sequence[Field], verb: str, notes: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.form_title, self.fields, self.verb, self.notes = title, list(fields), verb, notes
+        super().__init__(title)
+        self.fields, self.verb, self.notes = list(fields), verb, notes
         self.editors = [TextKeys(field.value) for field in self.fields]
-        self.at = 0
         self.complained = False
 
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield DialogPanel(self.form_title, [])
+    def line_at(self) -> int:
+        return next(index for index, line in enumerate(self.lines()) if line and line[0][0] == ">")
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(DialogPanel).focus()
-        self._draw()
-
-    def _draw(self) -> None:
+    def lines(self) -> list[Line]:
         width = self.text_width()
         label_width = max(len(field.label) for field in self.fields) + 2
         lines: list[Line] = [[]]
@@ -127,8 +118,7 @@ class Form(Dialog):
             elif here and field.hint:
                 lines.append([(" " * (label_width + 1), ""), (fit(field.hint, width - label_width - 1), "dim")])
         keys: Line = [("[^s]", "key"), (f" {self.verb}   ", ""), ("[tab]", "key"), (" next   ", "")]
-        lines += [[], [*keys, ("[esc]", "key"), (" cancel", "")], []]
-        self.query_one(DialogPanel).set_lines(lines)
+        return [*lines, [], [*keys, ("[esc]", "key"), (" cancel", "")], []]
 
     def _drawn_field(self, field: Field, editor: TextKeys, width: int, here: bool) -> Line:
         if not field.choices:
@@ -154,7 +144,7 @@ class Form(Dialog):
         else:
             editor.press(event)
             field.value = editor.text
-        self._draw()
+        self.draw()
 
     def _choose(self, field: Field, key: str) -> None:
         step = {"left": -1, "right": 1, "space": 1, "h": -1, "l": 1}.get(key)
@@ -168,13 +158,13 @@ class Form(Dialog):
         if not field.choices:
             editor.insert(event.text.strip())
             field.value = editor.text
-            self._draw()
+            self.draw()
 
     def _send(self) -> None:
         for index, field in enumerate(self.fields):
             if field.mistake():
                 self.at, self.complained = index, True
-                self._draw()
+                self.draw()
                 return
         answers: dict[str, Any] = {field.name: field.value.strip() for field in self.fields}
         self.dismiss(answers)
