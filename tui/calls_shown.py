@@ -77,7 +77,9 @@ def route(told: Mapping[str, Any]) -> list[str]:
         lines.append(f"Refused: {told['refusal']}")
     for index, one in enumerate(told.get("candidates") or [], 1):
         why = f": {one['why']}" if one.get("why") else ""
+        price = figures.candidate_price(one)
         lines.append(f"Candidate {index}: {one.get('provider')}/{one.get('model')}, {one.get('verdict')}{why}")
+        lines += [f"    {price}"] if price else []
     if lines and not told.get("is_whole"):
         lines.append("(the record is from a version that kept only what was tried)")
     for limit in told.get("limits") or []:

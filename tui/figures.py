@@ -158,6 +158,16 @@ def trace(told: Mapping[str, Any]) -> str:
     return f"{calls}{failed}, {cost(told['cost_nusd'])}{unpriced} in {duration(took)}"
 
 
+def candidate_price(told: Mapping[str, Any]) -> str:
+    """`$0.25/M in, $2.00/M out: $0.00012 for these tokens (today's price)`; nothing where there is no price."""
+    if told.get("input_nusd") is None:
+        return ""
+    tokens = told.get("tokens_nusd")
+    come_to = "" if tokens is None else f": {cost(tokens)} for these tokens"
+    today = " (today's price)" if told.get("price_basis") == "today" else ""
+    return f"{dollars(told['input_nusd'])}/M in, {dollars(told.get('output_nusd'))}/M out{come_to}{today}"
+
+
 def limit_left(told: Mapping[str, Any]) -> str:
     """`requests of key ci: 411 of 600 a minute were left, 1 needed`. Money is shown as dollars."""
     kind = told["kind"]

@@ -1,4 +1,5 @@
-"""Why a call went where it went, from its record: who was in line, what became of each, and how its limits stood. Pure; used by `logs`.
+"""Why a call went where it went, from its record: who was in line, what became of each and what it asks, and how its limits stood. Pure; used
+by `logs`.
 
 Records of the first version hold only what was tried; then `is_whole` is false, and the line is what the attempts show.
 """
@@ -11,7 +12,9 @@ from typing import Any
 import msgspec
 
 from gateway.admin.schema.explain import ToldLimit
-from gateway.admin.schema.logs import Attempt, CallRoute, LogRow, RouteCandidate
+from gateway.admin.schema.logs import Attempt, CallRoute, LogDetail, LogRow, RouteCandidate
+from gateway.catalog import Model
+from gateway.ledger import Usage, cost_nusd
 from gateway.records import MAX_ATTEMPTS, NOT_TRIED
 
 Stood = tuple[int, tuple[tuple[str, str, str, str, int], int, int]]
@@ -50,6 +53,33 @@ def route_of(row: LogRow, details: Mapping[str, Any]) -> CallRoute:
         limits=[_limit(row, stood) for stood in _read(details.get("limits"), list[Stood], [])],
         refusal=str(details["refusal"]) if details.get("refusal") else None,
     )
+
+
+def price(call: LogDetail, models: Mapping[str, Model], called_at: float, now: float) -> None:
+    """What each candidate asks, from the price list as it is read: a call keeps the price it was charged with and no other's. `models` by
+    `provider/id`; times are epoch seconds."""
+    usage = None
+    if call.prompt_tokens is not None:
+        usage = Usage(
+            call.prompt_tokens, call.completion_tokens or 0, call.cached_tokens or 0, call.cache_write_tokens or 0
+        )
+    for one in call.route.candidates:
+        model = models.get(f"{one.provider}/{one.model}")
+        if model is None:
+            continue
+        own = (one.provider, one.model) == (call.provider, call.model) and call.price_id
+        found = next((dated for dated in model.prices if dated.id == own), None)
+        basis = "used"
+        if found is None:
+            found, basis = model.price_at(called_at), "listed"
+        if found is None:
+            found, basis = model.price_at(now), "today"
+        if found is None:
+            continue
+        one.price_basis, one.tokens_nusd = basis, None if usage is None else cost_nusd(usage, found)
+        if found.above is not None and (call.prompt_tokens or 0) > (found.above_tokens or 0):
+            found = found.above
+        one.input_nusd, one.output_nusd = found.input_nusd, found.output_nusd
 
 
 def _candidate(row: LogRow, name: str, tried: list[Attempt], answered: str) -> RouteCandidate:

@@ -147,6 +147,7 @@ async def detail(ask: Ask[Nothing, DetailQuery]) -> LogDetail:
     found.worker_id = row["worker_id"]
     found.details = _details(row["details"])
     found.route = log_route.route_of(found, found.details or {})
+    log_route.price(found, ask.desk.catalog.models, row["created_at"].timestamp(), ask.desk.clock())
     outcome = (found.details or {}).get("capture")
     if ask.query.bodies:
         found.request_body, found.response_body = await payloads.bodies(

@@ -24,10 +24,19 @@ class Route(msgspec.Struct):
     """Targets of the tier that are not in line, by name, and why."""
 
 
+class NobodyInLine(Exception):
+    """Why a tier has nobody for a call: the cause of the refusal that its caller gets, kept for its record."""
+
+    def __init__(self, route: Route) -> None:
+        super().__init__(route.why)
+        self.route = route
+
+
 def choose(
     catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, model: str | None, tier: str | None
 ) -> Route:
-    """An explicit model wins; else the tier by name, by header, or the default. Raises NotFound, Forbidden, BadRequest."""
+    """An explicit model wins; else the tier by name, by header, or the default. Raises NotFound, Forbidden, BadRequest; from NobodyInLine
+    where a tier's targets are the reason."""
     if model is not None and model not in project.tiers:
         return _by_model(catalog, project, key, endpoint, model)
     name = model or tier or ("embedding" if endpoint == "embeddings" else project.default_tier)
@@ -86,13 +95,19 @@ def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: s
         raise NotFound(f"The tier '{name}' has no targets here.", code="model_not_found", param="model")
     fitting = tuple(target for target in targets if target.model.mode == MODES[endpoint])
     if not fitting:
-        raise BadRequest(f"The tier '{name}' is not for {endpoint}.", param="model" if asked else "x-optyx-tier")
+        raise BadRequest(
+            f"The tier '{name}' is not for {endpoint}.", param="model" if asked else "x-optyx-tier"
+        ) from _nobody(project, key, endpoint, targets, name, asked, why)
     allowed = tuple(target for target in fitting if is_allowed(target.model, project, key))
     if not allowed:
-        raise Forbidden(f"No target of the tier '{name}' is on the allow-list.", param="model")
+        raise Forbidden(f"No target of the tier '{name}' is on the allow-list.", param="model") from _nobody(
+            project, key, endpoint, targets, name, asked, why
+        )
     usable = tuple(target for target in allowed if target.model.enabled and target.provider.enabled)
     if not usable:
-        raise NotFound(f"Every target of the tier '{name}' is switched off.", code="model_not_found", param="model")
+        raise NotFound(
+            f"Every target of the tier '{name}' is switched off.", code="model_not_found", param="model"
+        ) from _nobody(project, key, endpoint, targets, name, asked, why)
     if endpoint == "embeddings":  # vectors of two models don't mix
         usable = tuple(target for target in usable if target.model.upstream_name == usable[0].model.upstream_name)
     if not project.failover:
@@ -101,6 +116,12 @@ def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: s
     if len(names) == len(targets):
         return Route(usable, name, asked, why, names)
     return Route(usable, name, asked, why, names, left_out(project, key, endpoint, targets, names))
+
+
+def _nobody(
+    project: Project, key: Key, endpoint: Endpoint, targets: tuple[Target, ...], name: str, asked: str | None, why: str
+) -> NobodyInLine:
+    return NobodyInLine(Route((), name, asked, why, [], left_out(project, key, endpoint, targets, [])))
 
 
 def left_out(

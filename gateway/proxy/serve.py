@@ -14,7 +14,7 @@ from gateway.proxy.authenticate import Headers, authenticate
 from gateway.proxy.body import Asked, parse, read
 from gateway.proxy.call import Call, Caller, Idempotency, Plane, Replay
 from gateway.proxy.check import check, downgrade, read_ceiling
-from gateway.proxy.choose import Route, choose, read_tier
+from gateway.proxy.choose import NobodyInLine, Route, choose, read_tier
 from gateway.proxy.exchange import ClientGone, Streaming, exchange
 from gateway.proxy.forward import Relay
 from gateway.proxy.leave import runs_on
@@ -117,7 +117,13 @@ def route_of(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
     call.stream = asked.stream
     if call.user is None:
         call.user = asked.user
-    route = choose(plane.holder.catalog, call.project, call.key, call.endpoint, asked.model, tier)
+    try:
+        route = choose(plane.holder.catalog, call.project, call.key, call.endpoint, asked.model, tier)
+    except errors.Refusal as refusal:
+        if isinstance(refusal.__cause__, NobodyInLine):
+            call.route = refusal.__cause__.route
+            call.tier = call.route.tier
+        raise
     if route.tier == "smart":
         route = _downgraded(plane, call, route)
     call.tier = route.tier

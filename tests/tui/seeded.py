@@ -183,6 +183,13 @@ def detail(row: LogRow) -> LogDetail:
             (2605, (("project", f"project {row.project}", "money", "month", 500_000_000_000), 284_500_000_000, 0)),
         ],
     }
+    route = route_of(row, details)
+    for number, one in enumerate(route.candidates, 2):
+        used = one.verdict == "answered"
+        one.input_nusd, one.output_nusd = (2_500_000_000, 10**10) if used else (number * 10**9, number * 4 * 10**9)
+        one.price_basis = "used" if used else "listed"
+        tokens = (row.prompt_tokens or 0) * one.input_nusd + (row.completion_tokens or 0) * one.output_nusd
+        one.tokens_nusd = tokens // 1_000_000
     return LogDetail(
         **{name: getattr(row, name) for name in row.__struct_fields__},
         price=price if row.cost_nusd else None,
@@ -197,7 +204,7 @@ def detail(row: LogRow) -> LogDetail:
             cost_nusd=124_000_000,
         ),
         details=details,
-        route=route_of(row, details),
+        route=route,
         request_body=missing,
         response_body=missing,
     )

@@ -155,8 +155,9 @@ def candidate_lines(number: int, one: RouteCandidate, width: int) -> list[Line]:
     sign, style = VERDICTS.get(one.verdict, ("  ", ""))
     name = fit(f"{one.provider}/{one.model}", max(10, width - 18))
     lines: list[Line] = [[(f"  {number} ", "strong"), (name, ""), (f" {sign}", style), (one.verdict, style)]]
-    if one.why:
-        lines.append([(fit(f"    {one.why}", width), "dim")])
+    lines += [
+        [(fit(f"    {text}", width), "dim")] for text in (one.why, figures.candidate_price(to_builtins(one))) if text
+    ]
     return lines
 
 

@@ -102,13 +102,19 @@ class Body(Record):
 
 
 class RouteCandidate(Record):
-    """`verdict`: answered, failed, passed over (its turn came, and it was not even asked), not reached, left out (of the line)."""
+    """`verdict`: answered, failed, passed over (its turn came, and it was not even asked), not reached, left out (of the line). Prices are
+    nano-USD per million tokens; `price_basis` says whose: `used` (what the call was priced with), `listed` (what the price list has for the
+    time of the call) or `today` (it has none for then: the present one). `tokens_nusd`: what the call's tokens come to at it."""
 
     provider: str = ""
     model: str = ""
     verdict: str = ""
     why: str = ""
     attempts: int = 0
+    input_nusd: int | None = None
+    output_nusd: int | None = None
+    price_basis: str | None = None
+    tokens_nusd: int | None = None
 
 
 class CallRoute(Record):
