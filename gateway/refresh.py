@@ -35,6 +35,7 @@ HEARTBEAT_S = 1.0
 POLL_EVERY = 2  # heartbeats
 NEGATIVE_S = 5.0
 NEGATIVE_MAX = 10_000
+NEWS_S = 1.0
 SNAPSHOT_EVERY_S = 1.0
 SNAPSHOT_SHARE = 0.05
 """Of a worker's time at most: with 100,000 keys a copy takes a second to write."""
@@ -142,11 +143,24 @@ class Refresh:
             key = build_key(row)
             self._swap(msgspec.structs.replace(self.catalog, keys={**self.catalog.keys, digest: key}))
             self._digests.setdefault(key.id, set()).add(digest)
+            await self._hear_of(key.project_id)
             return key
         self._unknown[digest] = time.monotonic()
         if len(self._unknown) > NEGATIVE_MAX:
             self._unknown.popitem(last=False)
         return None
+
+    async def _hear_of(self, project_id: str) -> None:
+        """A project that was made along with its key may still be on its way here: the key's first call waits for it."""
+        if project_id in self.catalog.projects:
+            return
+        self._stale_config = True
+        self._changed.set()
+        deadline = time.monotonic() + NEWS_S
+        while project_id not in self.catalog.projects and self.is_connected:
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(0.005)
 
     async def _open(self) -> None:
         connection = await connect(self._url, "catalog", 10)

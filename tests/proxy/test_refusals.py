@@ -134,6 +134,17 @@ async def test_a_worker_claims_no_change_that_it_has_not_read(gateway, database_
     assert (epoch, False) not in seen
 
 
+async def test_a_key_s_first_call_waits_for_the_news_of_its_project(gateway):
+    """Made together they may be heard of one after the other; here the project's notification is lost altogether."""
+    await gateway.db.execute("SET session_replication_role = replica")  # no trigger runs
+    await gateway.db.execute(
+        "INSERT INTO projects (id, org_id, name, slug) VALUES ('prj_new', $1, 'new', 'new')", gateway.org_id
+    )
+    gateway.key = await gateway.new_key("first", "prj_new")
+    await gateway.db.execute("RESET session_replication_role")
+    assert [answered.status for answered in await asyncio.gather(*(gateway.chat() for _ in range(3)))] == [200] * 3
+
+
 async def test_the_allow_list_holds_for_names_targets_and_the_list_of_models(gateway):
     await gateway.execute("UPDATE project_settings SET allowed_models = '{gemini-3.5-flash-lite}'")
     assert (await gateway.chat()).headers["x-optyx-provider"] == "google"
