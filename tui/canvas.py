@@ -6,10 +6,15 @@ next one came.
 
 from __future__ import annotations
 
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 
 class Canvas(Screen[None]):
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Textual paints all of a screen whenever the focus moves in it. Here whoever gains or loses it paints itself."""
+
     def __init__(self, *, is_held: bool) -> None:
         super().__init__(id="_default")
         self.is_held = is_held

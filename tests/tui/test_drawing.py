@@ -55,7 +55,16 @@ def test_a_fitted_text_has_exactly_its_width(text, width):
     ],
 )
 def test_a_changed_line_is_sent_from_the_first_to_the_last_span_that_differs(old, new, where):
-    assert differing([(word, "") for word in old.split()], [(word, "") for word in new.split()], 9) == where
+    assert differing([(word, "") for word in old.split()], [(word, "") for word in new.split()], 9) == [where]
+
+
+def test_of_a_frame_that_changes_its_colour_the_inside_is_not_sent():
+    def framed(colour, inside="日本 ab"):
+        return [("│", colour), (inside, ""), ("│", colour)]
+
+    assert differing(framed("line"), framed("accent"), 9) == [(0, 1), (8, 9)]
+    assert differing(framed("line"), [*framed("line")[:2], ("│", "accent")], 9) == [(8, 9)]
+    assert differing(framed("line"), framed("accent", "日本 xy"), 9) == [(0, 9)]
 
 
 def test_wrapped_lines_keep_every_word_and_no_line_is_too_wide():

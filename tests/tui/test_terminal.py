@@ -67,6 +67,17 @@ def test_the_first_picture_is_painted_once(gateway, tmp_path):
         assert len(terminal.output) < 24 * 1024
 
 
+def test_a_move_of_the_focus_sends_frames_and_not_the_picture(gateway, tmp_path):
+    """By the picture it was 11 KB a move: the whole of it, twice with a new view."""
+    with Terminal(LAUNCH, env=environment(gateway, tmp_path)) as terminal:
+        terminal.wait_for("acme")
+        terminal.wait_for_silence()
+        for key in (b"\t", b"\t", b":", b"\x1b"):
+            before = len(terminal.output)
+            terminal.press(key)
+            assert len(terminal.output) - before < 6_000, key
+
+
 def test_NO_COLOR_is_without_any_colour(gateway, tmp_path):
     with Terminal(LAUNCH, env=environment(gateway, tmp_path, NO_COLOR="1")) as terminal:
         terminal.wait_for("acme")

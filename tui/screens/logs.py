@@ -17,6 +17,8 @@ from tui.tail import GAP, Seen
 from tui.widgets.bound import bindings
 
 SEEN_EVERY_S = 1.0
+LATE_S = 0.2
+"""So long the call that was shown before stays, while the record of the next is on its way."""
 
 
 class Logs(LiveCalls):
@@ -68,7 +70,9 @@ class Logs(LiveCalls):
                 self.wish.stop()
             self.wish = self.set_timer(0.12, self._ask_detail)
             self.optyx.redraw_chrome()  # its status line names the row
-        if not self.calls.following or self.pane.detail is None:  # a followed one changes with each new detail only
+        if (
+            self.pane.detail is None
+        ):  # else it changes with the next detail, or once that is late: not twice for one key
             self._draw()
 
     def _follow_detail(self) -> None:
@@ -82,6 +86,9 @@ class Logs(LiveCalls):
         row = self.calls.current
         if row is not None and row.status != GAP and not self.has_class("compact"):
             self.ask("detail", lambda client: client.log(row.id))
+            self.set_timer(LATE_S, self._draw)
+        else:
+            self._draw()
 
     def arrived_detail(self, data: LogDetail) -> None:
         self.pane.detail = data

@@ -186,7 +186,7 @@ class GridTable(Columned[T]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._keep_in_view()
-        self.repaint()
+        self.changed()
 
     def action_move(self, by: int) -> None:
         self.move_to(self.cursor + by)

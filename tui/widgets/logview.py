@@ -226,7 +226,7 @@ class LogView(Columned[T]):
         self.bottom = self.ring.added if self.following else max(self.bottom, min(self.ring.added, self.list_height))
         if self.cursor < self.top:
             self.bottom = min(self.ring.added, self.cursor + self.list_height)
-        self.repaint()
+        self.changed()
 
     def action_move(self, by: int) -> None:
         self.move_to(self.cursor + by)

@@ -71,11 +71,14 @@ class Painted(Widget):
             if drawn != made:
                 self._made[y] = made
                 same_overlay = drawn is not None and drawn[1] == made[1]
-                left, right = differing(drawn[0], made[0], width) if drawn is not None and same_overlay else (0, width)
-                super().refresh(Region(left, y, right - left, 1))
+                parts = differing(drawn[0], made[0], width) if drawn is not None and same_overlay else [(0, width)]
+                super().refresh(*(Region(left, y, right - left, 1) for left, right in parts))
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Painted:
-        """Whoever asks for this knows of another reason to draw anew (the focus, a style)."""
+        """Textual asks for all of a widget when the focus comes and goes: then too only the rows that look otherwise are sent."""
+        if self._drawn and repaint and not (regions or layout or recompose):
+            self.changed()
+            return self
         self._made.clear()
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
@@ -84,19 +87,24 @@ class Painted(Widget):
         self.refresh()
 
 
-def differing(old: Line, new: Line, width: int) -> tuple[int, int]:
-    """The columns between which two lines of one widget differ, at the borders of their spans: from, to."""
+def differing(old: Line, new: Line, width: int) -> list[tuple[int, int]]:
+    """The columns between which two lines of one widget differ, at the borders of their spans: from, to. Two places where only the frame is
+    of another colour, else one."""
+    if len(old) == len(new) > 2 and old[1:-1] == new[1:-1] and (old[0][0], old[-1][0]) == (new[0][0], new[-1][0]):
+        first, last = width_of(new[:1]), width_of(new[-1:])
+        whole = width_of(new)
+        return [(0, first)] * (old[0] != new[0]) + [(whole - last, whole)] * (old[-1] != new[-1])
     same = 0
     while same < min(len(old), len(new)) and old[same] == new[same]:
         same += 1
     left = width_of(new[:same])
     whole = width_of(new)
     if width_of(old) != whole:
-        return left, width
+        return [(left, width)]
     ends_same = 0
     while ends_same < min(len(old), len(new)) - same and old[-1 - ends_same] == new[-1 - ends_same]:
         ends_same += 1
-    return left, max(left + 1, whole - width_of(new[len(new) - ends_same :]))
+    return [(left, max(left + 1, whole - width_of(new[len(new) - ends_same :])))]
 
 
 def strip_of(line: Line, width: int, palette: Palette, overlay: Style | None = None) -> Strip:
