@@ -5,9 +5,9 @@ A path is `name`, `a.b`, or `.` for all of it. Records stay as the gateway gave 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from tui import figures
@@ -62,24 +62,29 @@ def words(value: Any) -> str:
     return str(value)
 
 
-ZONE: list[str] = ["utc"]
-"""How absolute times are written; set once from --tz."""
+Zone = tzinfo | None
+ZONE: list[Callable[[], Zone]] = [lambda: UTC]
+"""In which zone absolute times are written, None for this machine's; set once from --tz, and asked for where a time is shown."""
 
 
 def absolute(text: str | None) -> str:
     at = figures.parsed(text)
     if at is None:
         return figures.NONE
-    at = at.astimezone(None if ZONE[0] == "local" else UTC)
+    at = at.astimezone(ZONE[0]())
     return f"{at:%Y-%m-%d %H:%M:%S}" + ("Z" if at.utcoffset() == datetime.now(UTC).utcoffset() else f"{at:%z}")
 
 
 def ago(heading: str, path: str, wide: bool = False, never: str = "never") -> Column:
-    return Column(heading, path, lambda text: figures.ago(text, never), wide, wide_show=absolute)
+    return Column(heading, path, lambda text: figures.ago(text, never), wide, wide_show=_at(never))
 
 
 def until(heading: str, path: str, wide: bool = False) -> Column:
-    return Column(heading, path, figures.until, wide, wide_show=absolute)
+    return Column(heading, path, figures.until, wide, wide_show=_at("never"))
+
+
+def _at(never: str) -> Show:
+    return lambda text: absolute(text) if text else never
 
 
 def money(heading: str, path: str, wide: bool = False) -> Column:
@@ -95,8 +100,12 @@ def state(heading: str, path: str) -> Column:
 
 
 def models(heading: str, wide: bool = False) -> Column:
-    """An allow-list; none means all."""
-    return Column(heading, "allowed_models", lambda names: "all" if names is None else ",".join(names), wide)
+    """An allow-list; where there is none, all are allowed, and where it is empty, none."""
+    return Column(heading, "allowed_models", allowed, wide)
+
+
+def allowed(names: Sequence[str] | None) -> str:
+    return "all" if names is None else ",".join(names) or "none"
 
 
 def addresses(heading: str, wide: bool = False) -> Column:

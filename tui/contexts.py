@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tui import private_file
 from tui.faults import Fault, usage
@@ -219,7 +220,7 @@ def place(flags: Flags, env: Mapping[str, str] = os.environ) -> Place:
         )
     readonly = bool(wanted.get("readonly")) or env.get("OPTYX_READONLY", "") not in ("", "0")
     return Place(
-        name or "local", url.rstrip("/"), project, readonly, bool(wanted.get("guarded")), wanted.get("ca", ""),
+        name or "local", checked_url(url), project, readonly, bool(wanted.get("guarded")), wanted.get("ca", ""),
         wanted.get("proxy", ""), wanted.get("color", ""), wanted.get("theme", ""),
         _admin_url(url, wanted, saved), source,
         {"context": named_by or "default", "url": url_by, "project": project_by or "default", "token": token_by or "nowhere"},
@@ -346,6 +347,18 @@ def _from_keyring(name: str) -> str:
     return str(_keyring().get_password("optyx", name) or "")
 
 
+def checked_url(url: str) -> str:
+    """Without a slash at its end. Raises Fault for what is no address: a token must not go where a slip of the keyboard leads."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        is_address = False
+    if not is_address:
+        raise usage(f"{url} is no address of a gateway", "http://host:port or https://host")
+    return url.rstrip("/")
+
+
 def keep(name: str, token: str, store: str) -> str:
     """Puts a token away for a context; its source for config.toml. `store`: keyring or file."""
     if store == "keyring":
@@ -356,13 +369,27 @@ def keep(name: str, token: str, store: str) -> str:
     return f"file:{path}"
 
 
-def forget(source: str) -> None:
-    """Takes away what `keep` put away; other sources are not ours."""
+def is_kept(name: str, source: str) -> bool:
+    """Whether `keep` put it away for this context; other sources are not ours."""
+    return source in (f"keyring:{name}", f"file:{folder() / f'{name}.token'}")
+
+
+def forget(name: str, source: str) -> None:
+    """Takes away what `keep` put away."""
+    if not is_kept(name, source):
+        return
     kind, _, rest = source.partition(":")
-    if kind == "file" and Path(rest).parent == folder():
+    if kind == "file":
         Path(rest).unlink(missing_ok=True)
-    elif kind == "keyring":
+    else:
         _keyring().delete_password("optyx", rest)
+
+
+def keep_as(name: str, new: str, source: str) -> str:
+    """The source for a context that is called `new` from now on: its old name is free for another's token."""
+    if not is_kept(name, source):
+        return source
+    return keep(new, resolve(source), source.partition(":")[0])
 
 
 def _keyring() -> Any:

@@ -79,7 +79,7 @@ def _known(value: Any, names: tuple[str, ...], place: str) -> None:
             near = difflib.get_close_matches(str(key), names, 1)
             raise _bad(
                 f"{place}.{key}",
-                f"is not known; {'did you mean ' + near[0] if near else 'there are ' + ', '.join(names)}",
+                f"is not known; {f'did you mean {near[0]}?' if near else 'there are ' + ', '.join(names)}",
             )
 
 

@@ -54,9 +54,11 @@ def write(path: Path, kind: str, rows: list[Any]) -> None:
 
 
 def cell(value: Any) -> Any:
-    """A list or object as JSON; text that a spreadsheet would run as a formula gets a quote before it."""
+    """A list, an object, yes and no as JSON has them; text that a spreadsheet would run as a formula gets a quote before it."""
     if isinstance(value, dict | list):
         return msgspec.json.encode(value).decode()
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str) and value.startswith(FORMULA):
         return "'" + value
     return "" if value is None else value

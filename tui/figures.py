@@ -10,6 +10,7 @@ from tui import clock
 
 NONE = "–"
 NUSD = 1_000_000_000
+KEY_LIMITS = (("rpm", "requests/min"), ("tpm", "tokens/min"), ("concurrency", "at once"))
 
 
 def dollars(nusd: int | None, places: int | None = None) -> str:
@@ -140,6 +141,13 @@ def time_of_day(text: str, width: int = 12) -> str:
 def limit(number: int | None) -> str:
     """A limit as it was set, not rounded; none is a dash."""
     return NONE if number is None else f"{number:,}"
+
+
+def key_limits(key: Mapping[str, Any]) -> str:
+    """`60 requests/min, $10.00 per 1mo`: those of its own; nothing when it has none."""
+    budget = key.get("budget")
+    parts = [f"{key[name]:,} {what}" for name, what in KEY_LIMITS if key.get(name) is not None]
+    return ", ".join([*parts, *([f"{dollars(budget['amount_nusd'])} per {budget['window']}"] if budget else [])])
 
 
 def trace(told: Mapping[str, Any]) -> str:

@@ -80,8 +80,11 @@ def _copy(run: Invocation, secret: str) -> None:
     from tui.clipboard import NotCopied, copy
 
     def write(text: str) -> None:
-        with open("/dev/tty", "w", encoding="ascii") as terminal:
-            terminal.write(text)
+        try:
+            with open("/dev/tty", "w", encoding="ascii") as terminal:
+                terminal.write(text)
+        except OSError:
+            raise NotCopied("there is no terminal here to send it to") from None
 
     try:
         run.done(f"The key was {copy(secret, write_terminal=write)}.")
@@ -92,7 +95,11 @@ def _copy(run: Invocation, secret: str) -> None:
 def _tell(run: Invocation, made: dict[str, Any]) -> None:
     ends = figures.minute(made.get("expires_at"), "never")
     whose = made.get("project") or made.get("project_id")
-    run.done(f"Key {made['name']} ({made['id']}, sk-optyx-{made.get('public_id', '')}) of {whose}; expires: {ends}.")
+    limits = figures.key_limits(made)
+    run.done(
+        f"Key {made['name']} ({made['id']}, sk-optyx-{made.get('public_id', '')}) of {whose}; expires: {ends}"
+        + (f"; limits: {limits}." if limits else ".")
+    )
     run.done("Its secret is shown once; the gateway keeps only a digest.")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import Any
 
 import typer
@@ -28,12 +30,28 @@ class Invocation:
         self.flags = flags
         is_terminal = sys.stdout.isatty()
         self.out = Output(flags, wants_color(flags, is_terminal), is_terminal)
-        ZONE[0] = flags.tz
+        ZONE[0] = self._zone
         self._place: contexts.Place | None = None
         self._wire: Wire | None = None
         self._plain: Wire | None = None
+        self._gateway_zone: tzinfo | None = None
         self._told_context = False
         self._is_confirmed = False
+
+    def _zone(self) -> tzinfo | None:
+        """Of absolute times. The gateway says its own once a run; UTC where it can't be asked."""
+        if self.flags.tz == "local":
+            return None
+        if self._gateway_zone is None:
+            self._gateway_zone = UTC
+            if self.flags.tz == "gateway":
+                from zoneinfo import ZoneInfo
+
+                with contextlib.suppress(
+                    Fault, KeyError, ValueError
+                ):  # KeyError: a zone that this machine does not know
+                    self._gateway_zone = ZoneInfo(self.get("/whoami")["timezone"])
+        return self._gateway_zone
 
     # Where to
 
@@ -161,7 +179,7 @@ class Invocation:
 
     def tell_cut(self, shown: int, cursor: str) -> None:
         if self.out.is_for_people:
-            note(f"note: the first {shown} are shown; --all shows every one", self.flags)
+            note(f"note: cut off after {shown}; --all shows every one", self.flags)
         else:
             import json
 

@@ -42,6 +42,7 @@ class Answer(msgspec.Struct):
     body: Any
     etag: str = ""
     status: int = 200
+    request_id: str = ""
 
 
 class Wire:
@@ -74,7 +75,8 @@ class Wire:
         return made
 
     def headers(self, more: Mapping[str, str | bytes] | None = None) -> dict[str, str | bytes]:
-        return {"authorization": f"Bearer {self.token}", "accept": "application/json", **(more or {})}
+        signed = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        return {"accept": "application/json", **signed, **(more or {})}
 
     def send(
         self,
@@ -138,7 +140,7 @@ class Wire:
             body = msgspec.json.decode(raw) if raw else None
         except msgspec.DecodeError as error:
             raise GatewayError(502, "not_json", f"what answers at {self.url} is no Optyx gateway: {error}") from error
-        return Answer(body, response.getheader("etag") or "", response.status)
+        return Answer(body, response.getheader("etag") or "", response.status, response.getheader("x-request-id") or "")
 
     def target(self, path: str, query: Mapping[str, Any] | None = None) -> str:
         given = {name: _plain(value) for name, value in (query or {}).items() if value not in (None, "")}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from tests.cli.line import optyx, process
+from tui import chatting
 
 
 async def test_quickstart_ends_with_a_real_call(live, gateway):
@@ -23,7 +26,15 @@ async def test_chat_streams_with_a_key_from_the_environment_or_stdin(live, gatew
     assert (await live("chat", "Hi", "-k", gateway.key)).status == 2
     said = await live("chat", "Hi", "-k", "-", "--meter", stdin=gateway.key + "\n")
     assert (said.status, said.out) == (0, "0 1 2 \n"), said.err
-    assert "tokens" in said.err
+    for told in ("openai/gpt-6-luna", "first word", "in all", "+3 tokens", "$0.0"):
+        assert told in said.err
+    whole = await live("chat", "Hi", "-k", "-", "--meter", "--no-stream", stdin=gateway.key + "\n")
+    assert "+3 tokens" in whole.err
+    assert "first word" not in whole.err
+    assert " a second" not in said.err  # three words in one piece
+    monkeypatch.setattr(chatting, "LOOKS", 1)  # without a record it says what it knows
+    monkeypatch.setattr(chatting, "_logged", lambda *_: None)
+    assert "in all" in (await live("chat", "Hi", "-k", "-", "--meter", stdin=gateway.key + "\n")).err
     monkeypatch.setenv("OPTYX_API_KEY", gateway.key)
     assert (await live("chat", stdin="Hi")).out == "0 1 2 \n"
     assert (await live("chat", "Hi", "-o", "json")).json["choices"][0]["message"]["content"].startswith("answer")
@@ -68,3 +79,30 @@ def test_any_route_by_hand(fake, path, tmp_path):
     assert "would send" in optyx("api", "POST", path, "-f", "name=x", "--dry-run").out
     assert optyx("api", "GET", "/no-such").status == 5
     assert optyx("api", "FETCH", path).status == 2
+
+
+async def test_a_route_without_a_key_is_asked_without_one(live):
+    """An empty `Bearer` would be an invalid key; without any the catalog is public."""
+    listed = await live("api", "GET", "/v1/models")
+    assert (listed.status, listed.json["object"]) == (0, "list")
+
+
+async def test_a_streamed_call_is_replayed_whole(live, make_gateway, monkeypatch):
+    gateway = await make_gateway(OPTYX_SECRET_KEY=base64.b64encode(bytes(32)).decode())
+    monkeypatch.setenv("OPTYX_GATEWAY_URL", gateway.url)
+    monkeypatch.setenv("OPTYX_ADMIN_TOKEN", await gateway.token("owner"))
+    monkeypatch.setenv("OPTYX_API_KEY", gateway.key)
+    assert (await live("logs", "capture", "on", "-p", "default", "--yes")).status == 0
+    await gateway.changed()
+    assert (await live("chat", "Hi there", "--meter")).out == "0 1 2 \n"
+    (ident,) = (await live("logs", "list", "-o", "name")).lines
+    again = await live("logs", "replay", ident)
+    assert again.status == 0, again.err
+    assert again.json["choices"][0]["message"]["content"].startswith("answer")
+    assert len((await live("logs", "list", "user:nobody")).lines) == 1
+
+
+def test_a_capture_that_is_no_json_any_more_is_sent_as_it_is():
+    assert chatting.as_whole(b'{"stream": true, "cut') == b'{"stream": true, "cut'
+    assert chatting.as_whole(b"[1]") == b"[1]"
+    assert chatting.as_whole(b'{"stream":true,"stream_options":{},"n":1}') == b'{"n":1}'

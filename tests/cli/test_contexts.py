@@ -153,6 +153,42 @@ def test_login_tries_the_token_and_keeps_it_apart(fake, monkeypatch, config):
     assert optyx("whoami").status == 4
 
 
+def test_a_kept_token_goes_with_its_context(fake, monkeypatch, config):
+    for name in ("OPTYX_GATEWAY_URL", "OPTYX_ADMIN_TOKEN"):
+        monkeypatch.delenv(name)
+
+    def kept() -> set[str]:
+        return {path.name for path in config.parent.glob("*.token")}
+
+    assert optyx("login", fake.url, "--name", "prod", stdin=TOKEN).status == 0
+    assert optyx("ctx", "rename", "prod", "live").status == 0
+    assert kept() == {"live.token"}
+    assert optyx("login", fake.url, "--name", "prod", stdin=TOKEN).status == 0  # a name that is free again
+    assert optyx("whoami", "-c", "live").status == optyx("whoami", "-c", "prod").status == 0
+    assert optyx("ctx", "remove", "live").status == 0
+    assert kept() == {"prod.token"}
+    foreign = config.parent / "mine.txt"
+    foreign.write_text(TOKEN)
+    optyx("ctx", "add", "other", "--url", fake.url, "--token-source", f"file:{foreign}")
+    assert optyx("ctx", "rename", "other", "another").status == optyx("ctx", "remove", "another").status == 0
+    assert foreign.exists()
+    assert optyx("logout", "prod").status == 0
+    assert kept() == set()
+
+
+@pytest.mark.parametrize(
+    "url", ["notaurl", "127.0.0.1:4000", "http://", "https://:4000", "ftp://gateway", "http://here:port", "http://[::1"]
+)
+def test_a_token_goes_to_no_address_that_is_none(fake, monkeypatch, url):
+    ran = optyx("projects", "list", "--url", url)
+    assert (ran.status, ran.out) == (2, "")
+    assert "no address of a gateway" in ran.err
+    monkeypatch.setenv("OPTYX_GATEWAY_URL", url)
+    assert optyx("projects", "list").status == 2
+    assert optyx("ctx", "add", "x", "--url", url).status == 2
+    assert not fake.seen
+
+
 def test_a_folder_s_env_file_is_read_and_trusted_only_with_its_own_token(fake, monkeypatch, prod):
     monkeypatch.setattr(contexts, "_from_dotenv", set())
     monkeypatch.setenv("OPTYX_GATEWAY_URL", "")

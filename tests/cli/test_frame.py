@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 import yaml
 
+from gateway.admin.schema.people import Whoami
 from tests.cli.line import PROGRAM, optyx, process, pty_process
+from tests.tui import fake_gateway, seeded
 from tests.tui.fake_changes import SECRET
 from tests.tui.fake_gateway import TOKEN
 from tui import flags
@@ -229,3 +232,38 @@ def test_a_filter_or_field_that_is_none_is_2_and_not_an_empty_list(fake):
         ran = optyx(*words)
         assert (ran.status, ran.out) == (2, ""), words
         assert says in ran.err
+
+
+def test_times_are_written_in_the_gateway_s_zone_and_never_is_a_word(fake, monkeypatch):
+    zone = [("GET", "/admin/v1/whoami", lambda h: Whoami(name="t", role="owner", timezone="Asia/Kolkata"))]
+    monkeypatch.setattr(fake_gateway, "ROUTES", [*zone, *fake_gateway.ROUTES])
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        at = datetime(2026, 11, 24, 12, 4, 31, tzinfo=UTC)
+        fake.history[:] = [seeded.call(3, at)]
+        for flags, said in (
+            ((), "2026-11-24 17:34:31+0530"),
+            (("--tz", "gateway"), "2026-11-24 17:34:31+0530"),
+            (("--tz", "utc"), "2026-11-24 12:04:31Z"),
+            (("--tz", "local"), "2026-11-24 07:04:31-0500"),
+        ):
+            assert optyx("logs", "list", *flags, "--fields", "created_at", "--no-headers").lines == [said]
+        asked = [path for _, path, _, _ in fake.seen].count("/admin/v1/whoami")
+        assert asked == 2  # once a run, and only where the gateway's own zone is wanted
+        optyx("keys", "list", "-p", "acme")
+        assert [path for _, path, _, _ in fake.seen].count("/admin/v1/whoami") == asked
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_never_is_a_word_in_every_form(fake):
+    for form in ((), ("-o", "wide"), ("--accessible",)):
+        assert "never" in optyx("keys", "list", "-p", "acme", *form).out
+    assert "never" in optyx("keys", "get", "key_web-prod").out
+
+
+def test_yes_and_no_in_csv_are_json_s(fake):
+    ran = optyx("providers", "list", "-o", "csv", "--fields", "name,enabled")
+    assert {line.split(",")[1] for line in ran.lines[1:]} == {"true", "false"}

@@ -104,3 +104,40 @@ def test_a_new_key_can_be_tried_and_is_not_made_twice(fake):
     assert optyx("keys", "create", "-p", "acme", "--name", "tried", "--test").out == SECRET + "\n"
     again = optyx("keys", "create", "-p", "acme", "--name", "tried", "--if-not-exists")
     assert (again.status, again.out) == (0, "")
+
+
+async def test_a_new_key_is_told_with_its_limits(live):
+    words = ("keys", "create", "-p", "default", "--rpm", "60", "--concurrency", "3", "--budget", "10/month", "--test")
+    told = await live(*words, "--name", "one")
+    assert "; limits: 60 requests/min, 3 at once, $10.00 per 1mo." in told.err
+    assert "Tried: it works." in told.err
+    record = (await live(*words, "--name", "two", "-o", "json")).json
+    assert (record["rpm"], record["concurrency"], record["budget"]["amount_usd"]) == (60, 3, "10.00")
+    assert record["secret"].startswith("sk-optyx-")
+
+
+async def test_a_key_is_tried_from_stdin_or_else_from_the_environment(live, gateway, monkeypatch):
+    assert (await live("keys", "test")).status == 2
+    monkeypatch.setenv("OPTYX_API_KEY", gateway.key)
+    assert (await live("keys", "test", "-o", "json")).json["works"] is True
+    assert (await live("keys", "test", stdin="sk-optyx-nothing\n")).status == 9
+
+
+async def test_what_names_no_key_or_several_says_what_would(live):
+    assert (await live("keys", "whois", "sk-optyx-")).status == 2
+    for _ in range(2):
+        assert (await live("keys", "create", "-p", "default", "--name", "twin")).status == 0
+    several = await live("keys", "get", "twin", "-p", "default")
+    assert (several.status, "hint: name its id" in several.err) == (2, True)
+
+
+def test_a_key_that_could_not_be_copied_is_told_where_else_it_goes(fake, monkeypatch):
+    monkeypatch.setenv("OPTYX_CLIPBOARD", "osc52")
+    ran = subprocess.run(
+        [*PROGRAM, "keys", "create", "-p", "acme", "--name", "ci", "--copy"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True, timeout=30,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "there is no terminal here to send it to" in ran.stderr
+    assert "--out-file" in ran.stderr
+    assert statuses(fake)["ci"] == "disabled"

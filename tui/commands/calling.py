@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
@@ -51,30 +52,32 @@ def chat_command(
 
 
 def ask(at: Invocation, body: dict[str, Any], secret: str, at_once: bool, meter: bool) -> None:
-    from tui.chatting import Streamed, posted
+    from tui import chatting
 
+    began, first_s = time.monotonic(), None
     if at_once:
         import json
 
-        answer = posted(at, "/v1/chat/completions", json.dumps(body).encode(), secret)
-        if not at.out.is_for_people:
-            at.out.write(answer)
-            return
-        at.out.text(json.loads(answer)["choices"][0]["message"]["content"] or "")
+        answer = chatting.posted(at, "/v1/chat/completions", json.dumps(body).encode(), secret)
+        if at.out.is_for_people:
+            at.out.text(answer.body["choices"][0]["message"]["content"] or "")
+        else:
+            at.out.write(chatting.document(answer))
+        if meter:
+            at.done(chatting.meter(at, answer.request_id, None, time.monotonic() - began))
         return
-    streamed = Streamed(at, {**body, "stream": True, "stream_options": {"include_usage": True}}, secret)
+    streamed = chatting.Streamed(at, {**body, "stream": True}, secret)
     from tui.safe import visible_lines
 
     for piece in streamed:
+        if piece and first_s is None:
+            first_s = time.monotonic() - began
         sys.stdout.write(visible_lines(piece) if at.out.is_terminal else piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
     if meter:
-        tokens = f"{streamed.usage.get('prompt_tokens')}+{streamed.usage.get('completion_tokens')} tokens"
-        headers = streamed.headers
-        at.done(
-            f"{headers.get('x-optyx-provider')}/{headers.get('x-optyx-model')}  {tokens}  request {headers.get('x-request-id')}"
-        )
+        whole_s = time.monotonic() - began
+        at.done(chatting.meter(at, streamed.headers.get("x-request-id", ""), first_s, whole_s))
 
 
 @quickstart.command()
@@ -122,7 +125,7 @@ def _first_words(at: Invocation, secret: str) -> str:
     from tui.chatting import posted
 
     body = {"messages": [{"role": "user", "content": "Say hello in five words."}], "max_tokens": 64}
-    answer = json.loads(posted(at, "/v1/chat/completions", json.dumps(body).encode(), secret))
+    answer = posted(at, "/v1/chat/completions", json.dumps(body).encode(), secret).body
     tokens = (answer.get("usage") or {}).get("total_tokens")
     return f"{answer['choices'][0]['message']['content']}  ({answer.get('model')}, {figures.count(tokens)} tokens)"
 

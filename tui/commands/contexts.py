@@ -62,12 +62,6 @@ def use(name: Name) -> None:
     current().done(f"Now using {name}.")
 
 
-def _checked(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise usage(f"{url} is no address of a gateway", "it starts with http:// or https://")
-    return url.rstrip("/")
-
-
 @ctx.command("add")
 def add(
     name: Name,
@@ -91,7 +85,7 @@ def add(
     if name in book.contexts:
         raise Fault(f"there is a context {name} already", exit=6, code="exists", hint=f"optyx ctx edit {name}")
     given = {
-        "url": _checked(url),
+        "url": contexts.checked_url(url),
         "project": project,
         "token": token,
         "readonly": readonly,
@@ -118,7 +112,7 @@ def edit(
     project = run.flags.project if "project" in run.flags.given else None
     book = contexts.read()
     one = book.context(name)
-    url = _checked(run.flags.url) if run.flags.url else None
+    url = contexts.checked_url(run.flags.url) if run.flags.url else None
     given = {"url": url, "project": project, "token": token, "readonly": readonly, "guarded": guarded, "ca": ca}
     for key, value in given.items():
         if value is not None:
@@ -137,20 +131,26 @@ def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")]
         raise usage(
             f"{new!r} can't be its name: it is taken, or has other characters than letters, digits, dot, dash, underscore"
         )
+    one = book.contexts[name]
+    source = one.get("token", "")
+    if source:
+        one["token"] = contexts.keep_as(name, new, source)
     book.contexts = {(new if key == name else key): value for key, value in book.contexts.items()}
     book.current = new if book.current == name else book.current
     contexts.write(book)
+    contexts.forget(name, source)
     current().done(f"{name} is now {new}.")
 
 
 @ctx.command("remove")
 def remove(name: Name) -> None:
-    """Forget a context. Nothing happens to its gateway."""
+    """Forget a context, and the token that `login` kept for it. Nothing happens to its gateway."""
     book = contexts.read()
-    book.context(name)
+    source = book.context(name).get("token", "")
     del book.contexts[name]
     book.current = "" if book.current == name else book.current
     contexts.write(book)
+    contexts.forget(name, source)
     current().done(f"Removed {name}.")
 
 
@@ -192,10 +192,12 @@ def login_command(
     if store not in ("file", "keyring"):
         raise usage(f"--store {store}: it is file or keyring")
     token = run.secret_from_stdin("Admin token")
-    run.use(contexts.Place(name, _checked(address), ca=book.contexts.get(name, {}).get("ca", ""), _token=token))
+    run.use(
+        contexts.Place(name, contexts.checked_url(address), ca=book.contexts.get(name, {}).get("ca", ""), _token=token)
+    )
     who = run.get("/whoami")
     old = book.contexts.get(name, {})
-    book.contexts[name] = {**old, "url": _checked(address), "token": contexts.keep(name, token, store)}
+    book.contexts[name] = {**old, "url": contexts.checked_url(address), "token": contexts.keep(name, token, store)}
     book.current = name
     contexts.write(book)
     run.done(f"Signed in to {address} as {who.get('name')} ({who.get('role')}); context {name} is the current one.")
@@ -212,7 +214,7 @@ def logout_command(
     if not name:
         raise usage("no context is signed in", "credentials.json of a local gateway is left alone")
     source = book.context(name).pop("token", "")
-    contexts.forget(source)
+    contexts.forget(name, source)
     contexts.write(book)
     run.done(f"Signed out of {name}.")
 

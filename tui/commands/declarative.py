@@ -72,7 +72,7 @@ def apply_command(file: File, prune: Prune = False) -> None:
     if going:
         run.confirm(f"{len(going)} go: {', '.join(one.name for one in going)}", typed=str(len(going)), is_final=True)
     else:
-        run.confirm(f"{len(changes)} are changed")
+        run.confirm(f"{len(changes)} thing{'s' * (len(changes) != 1)} will be changed")
     if run.flags.dry_run:
         run.done("Nothing was changed: a dry run.")
         return

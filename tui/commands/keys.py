@@ -62,6 +62,8 @@ def found(run: Invocation, word: str) -> dict[str, Any]:
         return dict(run.get(path_of("keys", word)))
     public_id = word.removeprefix("sk-optyx-").partition("-")[0]
     if word.startswith("sk-optyx-"):
+        if not public_id:
+            raise usage("the prefix of a key goes on behind sk-optyx-", "sk-optyx-XXXXXXXXXX")
         return dict(run.get(path_of("keys", "whois", public_id)))
     where = [run.project] if run.project else [one["slug"] for one in run.every("/projects")]
     every = [key for project in where for key in run.every(path_of("projects", project, "keys"))]
@@ -77,7 +79,8 @@ def found(run: Invocation, word: str) -> dict[str, Any]:
         )
     if len(matches) > 1:
         ids = ", ".join(f"{key['id']} in {key['project']}" for key in matches[:5])
-        raise usage(f"several keys are called {word!r}: {ids}", "name the project with -p, or the id", "ambiguous")
+        hint = "name the project with -p, or the id" if len({key["project"] for key in matches}) > 1 else "name its id"
+        raise usage(f"several keys are called {word!r}: {ids}", hint, "ambiguous")
     return matches[0]
 
 
@@ -223,20 +226,27 @@ def hand_over_new(
         run.flags.idempotency_key = ""
         made = run.change("POST", path_of("projects", project, "keys"), asked).body
     if limits:
-        _limited(run, made, limits)
-    if test and not _works(run, str(made["key"])):
-        run.change("POST", path_of("keys", made["id"], "disable"))
-        raise Fault(f"the new key {made['name']} does not work; it is disabled", exit=FINDINGS, code="key_test_failed")
+        made = _limited(run, made, limits)
+    if test:
+        if not _works(run, str(made["key"])):
+            run.change("POST", path_of("keys", made["id"], "disable"))
+            raise Fault(
+                f"the new key {made['name']} does not work; it is disabled", exit=FINDINGS, code="key_test_failed"
+            )
+        run.done("Tried: it works.")
     hand_over(run, made, out_file, copy, form)
 
 
-def _limited(run: Invocation, made: dict[str, Any], limits: dict[str, Any]) -> None:
+def _limited(run: Invocation, made: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+    """The new key's record with its limits, and its secret still."""
     try:
         run.change("PUT", path_of("keys", made["id"], "limits"), limits)
+        now = run.get(path_of("keys", made["id"]))
     except Fault:
         run.change("POST", path_of("keys", made["id"], "disable"))
         run.done(f"{made['name']} was made, but its limits were refused: it is disabled.")
         raise
+    return {**made, **{name: now.get(name) for name in ("rpm", "tpm", "concurrency", "budget")}}
 
 
 @keys.command("rotate")
@@ -333,8 +343,9 @@ def test_key() -> None:
     import os
 
     run = current()
-    given = os.environ.get("OPTYX_API_KEY", "") if sys.stdin.isatty() else ""
-    secret = given or run.secret_from_stdin("Key")
+    given = os.environ.get("OPTYX_API_KEY", "")
+    typed = "" if sys.stdin.isatty() else sys.stdin.readline().strip()
+    secret = typed or given or run.secret_from_stdin("Key")
     models = _models_of(run, secret)
     run.show(
         {"works": True, "models": models},

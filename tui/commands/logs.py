@@ -68,10 +68,10 @@ def tail(
     most: Annotated[int, typer.Option("--max", min=0, help="End after N calls.")] = 0,
     how_long: Annotated[str, typer.Option("--for", help="End after this long, like 60s.")] = "",
     until_match: Annotated[
-        str, typer.Option("--until-match", help="End, well, at the first call that this filter matches.")
+        str, typer.Option("--until-match", help="End, well, at the first new call that this filter matches.")
     ] = "",
     fail_on: Annotated[
-        str, typer.Option("--fail-on", help="End with status 9 at the first call that this filter matches.")
+        str, typer.Option("--fail-on", help="End with status 9 at the first new call that this filter matches.")
     ] = "",
     sample: Annotated[
         str,
@@ -173,8 +173,9 @@ def export(
 
 @logs.command("replay")
 def replay(request_id: Annotated[str, typer.Argument(help="The request's id.")]) -> None:
-    """Send a captured call again, with the key of OPTYX_API_KEY. It is a real call: logged and priced."""
-    from tui.chatting import key_from, posted
+    """Send a captured call again, with the key of OPTYX_API_KEY. It is a real call: logged and priced. The answer comes
+    whole, streamed or not."""
+    from tui.chatting import as_whole, document, key_from, posted
 
     run = current()
     one = run.get(path_of("logs", request_id))
@@ -185,7 +186,7 @@ def replay(request_id: Annotated[str, typer.Argument(help="The request's id.")])
             exit=5, code="not_captured", hint="optyx logs capture on -p PROJECT records bodies from then on",
         )  # fmt: skip
     path = {"embeddings": "/v1/embeddings"}.get(one.get("endpoint", ""), "/v1/chat/completions")
-    run.out.text(posted(run, path, captured["text"].encode(), key_from(run, "")))
+    run.out.text(document(posted(run, path, as_whole(captured["text"].encode()), key_from(run, ""))))
 
 
 @logs.command("capture")

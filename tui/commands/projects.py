@@ -8,6 +8,7 @@ import typer
 
 from tui import figures
 from tui.columns import Column, ago, models, money, number, state
+from tui.faults import CONFLICT, Fault
 from tui.invocation import Invocation, current, path_of
 
 projects = typer.Typer(no_args_is_help=True, help="Who has keys, settings, limits and a bill of their own.")
@@ -148,5 +149,10 @@ def delete(project: Which) -> None:
     one = run.get(path_of("projects", project))
     effect = f"{one['name']} and its {figures.count(one.get('keys_total', 0))} keys are deleted for ever"
     run.confirm(effect, typed=one["slug"], is_final=True)
-    run.change("DELETE", path_of("projects", project))
+    try:
+        run.change("DELETE", path_of("projects", project))
+    except Fault as fault:
+        if fault.exit == CONFLICT:
+            fault.hint = f"optyx projects archive {one['slug']}"
+        raise
     run.done(f"Deleted {one['slug']}.")

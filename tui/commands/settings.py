@@ -54,11 +54,11 @@ def get(path: Annotated[str, typer.Argument(metavar="[PATH]", help="One value al
 
 
 def _set(value: Any) -> str:
-    return "as the gateway has it" if value is None else words(value)
+    return "as the gateway has it" if value is None else "none" if value == [] else words(value)
 
 
 def _preview(run: Invocation, project: str, changes: dict[str, Any]) -> dict[str, Any]:
-    return dict(run.ask("POST", f"/projects/{project}/settings:preview", body=changes).body)
+    return dict(run.ask("POST", f"{_path(project)}:preview", body=changes).body)
 
 
 def _show_preview(run: Invocation, told: dict[str, Any]) -> None:
