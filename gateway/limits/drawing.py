@@ -81,14 +81,17 @@ class Drawing:
             self._begin(idle, is_ahead=True)
 
     def _keep_fresh(self, drawn: list[tuple[Share, int]], at: float) -> None:
-        """What was drawn then, while calls keep coming: they find the next part before this one ends. Whoever has stopped calling draws
-        nothing."""
+        """What was drawn then, while calls keep coming: they find the next part before this one ends. What they can't need until it is here
+        goes back with the question, so that it is missing to nobody. Whoever has stopped calling draws nothing."""
         busy = [
             (share, amount)
             for share, amount in drawn
             if share.drawn_at == at and share.asking is None and share.used_at - at >= KEEPS_COMING_S
         ]
         if busy and not self.is_closed:
+            for share, amount in busy:
+                used = share.told.granted - share.free if share.told is not None else 0
+                share.lay_aside(self.clock(), max(amount, used // 4))
             self._begin(busy, is_ahead=True)
 
     def _begin(self, short: list[tuple[Share, int]], *, is_ahead: bool = False) -> asyncio.Task[None]:
@@ -135,6 +138,8 @@ class Drawing:
             returns = []
             for share in mine:
                 free = max(0, share.free) if share.excess == 0 else share.excess
+                if share.is_rate and now < share.expires and not share.wanted_until and not self.is_closed:
+                    free = 0  # it may still be spent; what was not used of others goes back
                 share.grow(-free)
                 share.excess = 0
                 if free:  # and may be had again, whatever was refused a moment ago

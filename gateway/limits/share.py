@@ -82,11 +82,11 @@ class Share:
         self.amount += by
         self.free += by
 
-    def lay_aside(self, now: float) -> None:
-        """What is free of a rate goes back: the next part is drawn whole, and has its own time."""
-        if self.free > 0:
-            self.unused(min(now, self.expires - RATE_SHARE_S), self.free)
-            self.grow(-self.free)
+    def lay_aside(self, now: float, keep: int = 0) -> None:
+        """What is free of a rate, and more than `keep`, goes back: the next part is drawn whole, and has its own time."""
+        if self.free > keep:
+            self.unused(min(now, self.expires - RATE_SHARE_S), self.free - keep)
+            self.grow(keep - self.free)
 
     def was_recorded(self, cost_nusd: int, spent_by_all: int) -> None:
         """So much of it is in the coordinator's own count now, and no part of this share any more."""

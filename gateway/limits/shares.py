@@ -19,7 +19,7 @@ from gateway.limits.limits import IngestedCost, Need, Standing
 from gateway.limits.lines import Line, Plan, lines_of
 from gateway.limits.pools import RATE_SHARE_S, RATE_WINDOW_S, Coordinator, Drawn, Key, Stood
 from gateway.limits.refusals import no_coordinator, reached
-from gateway.limits.share import NEVER, CallHold, Parts, Share, standing
+from gateway.limits.share import CallHold, Parts, Share, standing
 from gateway.limits.windows import FOREVER
 from gateway.metrics import Metrics
 
@@ -176,7 +176,7 @@ class Shares:
         for share in wanted:
             share.wanted_until = now + WANTED_S
             share.asked_back_at = now  # the others have heard it too: one question is enough for all who wait
-        await self.drawing.give_back([share for share in wanted if share.amount > 0], answer=True)
+        await self.drawing.give_back([share for share in wanted if share.amount > 0 or share.back], answer=True)
 
     async def close(self) -> None:
         """Everything that is free goes back. With the coordinator away shares end by themselves."""
@@ -342,8 +342,6 @@ def _may_go_back(share: Share, now: float) -> bool:
     if share.asking is not None:
         return False
     if share.is_rate:
-        if share.low != NEVER and now < share.expires and not share.wanted_until:
-            return False  # there is plenty: what is not used goes back with the next draw, or when the share ends
         return bool(share.back) or (share.free > 0 and now >= share.expires)
     return share.free > 0 and (bool(share.wanted_until) or now - share.used_at >= IDLE_S[share.kind])
 
