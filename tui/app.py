@@ -20,7 +20,7 @@ from tui import clock, frame
 from tui.canvas import Canvas
 from tui.crash import crash_file
 from tui.driver import light, press
-from tui.keys import BY_ID, SCREENS, read_keymap
+from tui.keys import BY_ID, SCREENS, Action, read_keymap
 from tui.launch import LEAST
 from tui.link import Link
 from tui.location import History, Location
@@ -127,6 +127,15 @@ class OptyxApp(Places):
     def may_write(self) -> bool:
         return not self.readonly and self.role != "viewer"
 
+    def offers(self, action: Action) -> bool:
+        """Whether it would do something now: what it needs is there, and this session may."""
+        view = self.view
+        if view is None or (action.writes and not self.may_write):
+            return False
+        if action.scope == "app":
+            return action.name != "filter" or view.filters
+        return view.is_mounted and view.offers(action.name)
+
     # The frame
 
     def compose(self) -> ComposeResult:
@@ -163,6 +172,12 @@ class OptyxApp(Places):
 
     def on_app_focus(self) -> None:
         self.pulse.watch(True)
+
+    def work_moved(self) -> None:
+        """Another panel, row or field is worked on: other keys do something there, and what was said makes way."""
+        if self.is_running and self.size and not self.is_moving:
+            frame.draw_keys(self)
+            self.toasts.make_way()
 
     def redraw_chrome(self) -> None:
         if self.is_running and self.size:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from gateway.version import VERSION
 from tui import clock
+from tui.keys import Action, letter
 from tui.launch import LEAST
-from tui.widgets.chrome import Banner, keys_line, tabs_line, top_line
+from tui.widgets.chrome import ALWAYS, Banner, Prompt, keys_line, tabs_line, top_line
 from tui.widgets.dialogs import Dialog
 from tui.widgets.line import Line, visible
 from tui.widgets.panel import Bar
@@ -35,15 +36,29 @@ def draw(app: OptyxApp) -> None:
     )
     app.query_one("#tabs", Bar).set_line(tabs_line(TAB_OF.get(place.screen, place.screen), width))
     app.query_one(Banner).set_lines(_banner(app))
+    said = app.screen.SAID if isinstance(app.screen, Dialog) else ""
+    app.query_one("#status", Bar).set_line([(" ", ""), (said, "warn")] if said else _status(app))
+    draw_keys(app)
+
+
+def draw_keys(app: OptyxApp) -> None:
+    """The keys that do something now: a dialog's own, those of the line being typed, or the view's and the app's that are not letters of a
+    field and find something to work on."""
+    bar, width = app.query_one("#keys", Bar), app.size.width
+    focused = app.focused
     if isinstance(app.screen, Dialog):
-        app.query_one("#status", Bar).set_line(
-            [(" ", ""), (app.screen.SAID, "warn")] if app.screen.SAID else _status(app)
-        )
-        app.query_one("#keys", Bar).set_line(keys_line(app.screen.KEYS, width, ()))
-        return
-    app.query_one("#status", Bar).set_line(_status(app))
-    keys = app.keymap_table.footer((place.screen, "app"), may_write=app.may_write)
-    app.query_one("#keys", Bar).set_line(keys_line(keys, width))
+        bar.set_line(keys_line(app.screen.KEYS, width, ()))
+    elif app.query_one(Prompt).display:
+        bar.set_line(keys_line(Prompt.KEYS, width, ()))
+    else:
+
+        def is_offered(action: Action, key: str) -> bool:
+            return app.offers(action) and not (focused and focused.check_consume_key(key, letter(key)))
+
+        keys = app.keymap_table.footer((app.history.here.screen, "app"), is_offered)
+        back = app.keymap_table.first_sign("app.back")
+        types = focused is not None and focused.check_consume_key("q", "q")
+        bar.set_line(keys_line(keys, width, ((back, "leave the field"),) if types else ALWAYS))
 
 
 def _small_status(app: OptyxApp) -> Line:

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,10 @@ class Action:
     @property
     def scope(self) -> str:
         return self.id.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(".")[2]
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -192,6 +196,10 @@ ACTIONS: tuple[Action, ...] = (
 )  # fmt: skip
 
 BY_ID = {action.id: action for action in ACTIONS}
+LABELLED: dict[str, list[Action]] = {}
+for _action in ACTIONS:
+    if _action.label:
+        LABELLED.setdefault(_action.scope, []).append(_action)
 
 _SIGNS = {
     "colon": ":",
@@ -223,13 +231,18 @@ def sign(key: str) -> str:
     return _SIGNS.get(key, key)
 
 
+def letter(key: str) -> str | None:
+    """What a key types in a field; None for those that type nothing."""
+    shown = " " if key == "space" else sign(key)
+    return shown if len(shown) == 1 and shown not in "←→↑↓" else None
+
+
 class Keymap:
     """Which keys run which action: the table above and what the user's file changes in it."""
 
     def __init__(self, overrides: dict[str, str] | None = None) -> None:
         self.overrides = overrides or {}
         _check(self.overrides)
-        self._footers: dict[tuple[tuple[str, ...], bool], list[tuple[str, str]]] = {}
 
     def keys(self, action: Action) -> str:
         return self.overrides.get(action.id, action.keys)
@@ -241,24 +254,15 @@ class Keymap:
     def of_scope(self, scope: str) -> list[Action]:
         return [action for action in ACTIONS if action.scope == scope]
 
-    def footer(self, scopes: Iterable[str], *, may_write: bool = True) -> list[tuple[str, str]]:
-        """(sign, word) of what can be done now, the view's own first."""
-        asked = (tuple(scopes), may_write)
-        if asked not in self._footers:
-            self._footers[asked] = self._footer(*asked)
-        return self._footers[asked]
-
-    def _footer(self, scopes: tuple[str, ...], may_write: bool) -> list[tuple[str, str]]:
-        shown: list[tuple[str, str]] = []
-        seen: set[str] = set()
+    def footer(self, scopes: Iterable[str], is_offered: Callable[[Action, str], bool]) -> list[tuple[str, str]]:
+        """(sign, word) of what can be done now, the view's own first. `is_offered` is asked about an action and its first key."""
+        shown: dict[str, tuple[str, str]] = {}
         for scope in scopes:
-            for action in self.of_scope(scope):
-                key = self.keys(action).split(",")[0]
-                if not action.label or key in seen or (action.writes and not may_write):
-                    continue
-                seen.add(key)
-                shown.append((sign(key), action.label))
-        return shown
+            for action in LABELLED.get(scope, ()):
+                key = self.keys(action).partition(",")[0]
+                if key not in shown and is_offered(action, key):
+                    shown[key] = (sign(key), action.label)
+        return list(shown.values())
 
 
 def _check(overrides: dict[str, str]) -> None:

@@ -185,4 +185,4 @@ def test_a_keymap_that_can_not_be_read_is_named_and_one_that_can_not_be_there_is
 def test_a_keymap_changes_what_the_footer_says(tmp_path):
     path = tmp_path / "keys.toml"
     path.write_text('"logs.pause" = "f6"')
-    assert ("f6", "pause") in read_keymap(path).footer(["logs"])
+    assert ("f6", "pause") in read_keymap(path).footer(["logs"], lambda action, key: True)

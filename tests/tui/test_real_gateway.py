@@ -165,11 +165,10 @@ async def test_every_screen_of_a_real_gateway_is_read_without_a_complaint(gatewa
         app,
         pilot,
     ):
-        await until(lambda: not app.view.waiting, pilot, PATIENT)
-        await pilot.pause()
+        await shows(app, pilot, "LIVE")
+        await until(lambda: app.view.answered_at and not app.view.waiting, pilot, PATIENT)
         complaints = [one for one in app.notices.said if one[2] != "information"]
         assert not complaints, complaints
-        assert "LIVE" in screen_text(app)
 
 
 async def test_limits_of_a_real_gateway_are_set_raised_and_kept_whole(gateway):

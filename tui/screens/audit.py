@@ -59,6 +59,10 @@ class Audit(View):
     """
 
     scope = "audit"
+    about = {
+        "audit-rows": "What was changed, the newest first. The entry under the cursor stands below.",
+        "entry": "One change: who made it, from where, and what was before and after.",
+    }
     BINDINGS = bindings("audit")
     DEFAULT_CSS = """
     Audit #audit-rows { height: 1fr; min-height: 8; }
@@ -210,6 +214,9 @@ class Audit(View):
     def action_follow(self) -> None:
         self.every_s = None if self.every_s else 2.0
         self.load()
+
+    def offers(self, action: str) -> bool:
+        return action != "go" or self.rows.current is not None
 
     def records(self) -> Any:
         text = self.asked

@@ -6,8 +6,13 @@ from gateway.admin.schema.logs import LogDetail
 from tui import figures
 from tui.screens import call_lines
 from tui.tail import GAP, Seen
-from tui.widgets.line import Line, fit
+from tui.widgets.line import Line, fit, wrapped
 from tui.widgets.panel import TextPanel
+
+WITHOUT = (
+    "The call under the cursor stands here: why it went where it went, each attempt, its times and what it cost. "
+    "There is none yet; a key (4, n) and one request make the first."
+)
 
 
 class CallPane(TextPanel):
@@ -26,7 +31,7 @@ class CallPane(TextPanel):
 
     def show(self, row: Seen | None, *, is_following: bool) -> None:
         if row is None:
-            self.set_lines([])
+            self.set_lines(wrapped(WITHOUT, self.inner_width, "dim"))
         elif self.detail is not None and (is_following or self.detail_id == row.id):
             self.title_text = "Detail of the newest" if is_following else "Detail"
             self.set_lines(call_lines.pane(self.detail, self.inner_width))

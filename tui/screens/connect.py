@@ -24,6 +24,10 @@ class Connect(View):
     """Which gateway this session talks to, and the others that the configuration knows: enter goes there."""
 
     scope = "connect"
+    about = {
+        "here": "The gateway of this session, and as whom.",
+        "contexts": "Other gateways that this machine knows. enter goes there.",
+    }
     DEFAULT_CSS = """
     Connect #here { height: 1fr; }
     Connect #contexts { height: 1fr; }

@@ -44,6 +44,11 @@ class Detail(View):
     """
 
     scope = "detail"
+    about = {
+        "summary": "What was asked for, who asked, what it came to, and what it cost as arithmetic.",
+        "route": "Why it went where it went, how the limits stood, and each attempt.",
+        "whole": "The tab in sight: 1 to 5 choose, w shows long lines whole.",
+    }
     BINDINGS = bindings("detail")
     DEFAULT_CSS = """
     Detail #halves { height: 1fr; min-height: 14; }
@@ -227,8 +232,7 @@ class Detail(View):
 
     def action_pager(self) -> None:
         """Through a file of our own (0600) that is removed afterwards."""
-        captured = self.call and (self.call.request_body if self.tab != 3 else self.call.response_body)
-        text = captured.text if captured else None
+        text = self._body()
         if not text:
             self.optyx.say("No body was captured for this call.", "warning")
             return
@@ -240,11 +244,20 @@ class Detail(View):
         finally:
             os.unlink(file.name)
 
+    def _body(self) -> str | None:
+        captured = self.call and (self.call.request_body if self.tab != 3 else self.call.response_body)
+        return captured.text if captured else None
+
     def back(self) -> bool:
         if self.tab != 1:
             self.action_tab(1)
             return True
         return False
+
+    def offers(self, action: str) -> bool:
+        if action == "pager":
+            return bool(self._body())
+        return self.call is not None if action not in ("next", "previous") else "logs" in self.optyx.views
 
     def cli_names(self) -> dict[str, str]:
         call = self.call

@@ -7,8 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from tui.keys import sign
+from tui.widgets.columned import Columned
 from tui.widgets.dialogs import Reading
+from tui.widgets.grid import GridTable
 from tui.widgets.line import Line, fit, wrapped
+from tui.widgets.panel import TextPanel
 
 if TYPE_CHECKING:
     from tui.app import OptyxApp
@@ -30,21 +33,16 @@ def help_for(app: OptyxApp) -> Reading:
     lines: list[Line] = []
     for sentence in view.help_lines() if view else []:
         lines += [*wrapped(sentence, width), []]
-    scopes = [
-        (app.history.here.screen, "Here"),
-        ("list", "In lists"),
-        ("columns", "In lists with columns"),
-        ("table", "In tables"),
-        ("app", "Everywhere"),
-    ]
-    for scope, title in scopes:
+    for scope, title in _scopes(app):
         actions = app.keymap_table.of_scope(scope)
         if not actions:
             continue
         lines.append([(title, "head")])
         for action in actions:
             keys = " ".join(sign(key) for key in app.keymap_table.keys(action).split(","))
-            lines.append([("  ", ""), (fit(keys, 12), "key"), (fit(action.tooltip, width - 14), "")])
+            is_now = action.scope not in ("app", app.history.here.screen) or app.offers(action)
+            what = (fit(action.tooltip, width - 14), "" if is_now else "dim")
+            lines.append([("  ", ""), (fit(keys, 12), "key" if is_now else "dim"), what])
         lines.append([])
     lines.append([("Words", "head")])
     for word, meaning in WORDS:
@@ -57,6 +55,19 @@ def help_for(app: OptyxApp) -> Reading:
         ],
     ]
     return Reading(f"Help: {app.history.here.screen}", lines)
+
+
+def _scopes(app: OptyxApp) -> list[tuple[str, str]]:
+    """Those of the view and, of the others, those that the focused panel answers to."""
+    focused = app.focused
+    scopes = [(app.history.here.screen, "Here (dim: nothing to do it to now)")]
+    if isinstance(focused, Columned | TextPanel):
+        scopes.append(("list", "In this panel"))
+    if isinstance(focused, Columned):
+        scopes.append(("columns", "Its columns"))
+    if isinstance(focused, GridTable) and focused.markable:
+        scopes.append(("table", "Several rows"))
+    return [*scopes, ("app", "Everywhere")]
 
 
 def doctor_report(app: OptyxApp) -> None:

@@ -274,6 +274,16 @@ class Keys(View):
         self.optyx.offer_undo(data.audit_ids, f"{self.verb} {', '.join(data.done)}")
         self.load()
 
+    def offers(self, action: str) -> bool:
+        one = self.rows.current
+        if action == "new" or one is None:
+            return action == "new"
+        return one.status not in {
+            "rotate": ("revoked", "expired"),
+            "disable": ("revoked", "expired"),
+            "revoke": ("revoked",),
+        }.get(action, ())
+
     def cli_names(self) -> dict[str, str]:
         one = self.rows.current
         return {"project": one.project if one else self.place.project, "key": one.id if one else ""}

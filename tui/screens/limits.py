@@ -20,7 +20,7 @@ from tui.widgets.bound import bindings
 from tui.widgets.columned import Column
 from tui.widgets.form import Field, Form
 from tui.widgets.grid import GridTable
-from tui.widgets.line import Line, Span, fit
+from tui.widgets.line import Line, Span, fit, wrapped
 from tui.widgets.marks import gauge, gauge_style
 from tui.widgets.panel import TextPanel
 
@@ -127,6 +127,10 @@ class Limits(View):
     """
 
     scope = "limits"
+    about = {
+        "budgets": "Money: what is spent and held of each budget, when it begins anew, when it will be gone. enter says who spent it.",
+        "rates": "Requests, tokens and calls at once, now, against their limits. enter opens the calls that were refused.",
+    }
     every_s = 3.0
     BINDINGS = bindings("limits")
     DEFAULT_CSS = """
@@ -200,11 +204,11 @@ class Limits(View):
         panel = self.query_one("#act", TextPanel)
         one = self.budgets.current
         name = one.subject_name or one.subject if one else "the scope"
-        zone = self.data.timezone if self.data else "UTC"
+        zone, width = self.data.timezone if self.data else "UTC", panel.inner_width
+        more = f"more money for {name} until a day you name, with a reason"
         lines: list[Line] = [
             [("o ", "key"), ("temporary override", "")],
-            [(f"  more money for {name},", "dim")],
-            [("  until a day you name, with a reason", "dim")],
+            *([("  ", ""), *line] for line in wrapped(more, width - 2, "dim")),
             [("e ", "key"), ("edit its limits and budgets", "")],
             [("enter ", "key"), ("who spent it", "")],
             [("l ", "key"), ("the calls it refused", "")],
@@ -212,7 +216,7 @@ class Limits(View):
         ]
         if one is not None and one.raise_nusd:
             lines += [[(f"+{figures.dollars(one.raise_nusd)} until {figures.day(one.raise_until)}", "accent")], []]
-        lines += [[("One clock: every figure uses the", "dim")], [(f"gateway's reporting zone ({zone}).", "dim")]]
+        lines += wrapped(f"One clock: every figure uses the gateway's reporting zone ({zone}).", width, "dim")
         panel.set_lines(lines)
 
     # Acting
@@ -312,6 +316,11 @@ class Limits(View):
         self.optyx.say(f"{self.doing[:1].upper()}{self.doing[1:]}.")
         self.optyx.offer_undo(data.audit_id, self.doing)
         self.load()
+
+    def offers(self, action: str) -> bool:
+        if action in ("override", "edit"):
+            return (self.budgets.current if action == "override" else self._scope_here()) is not None
+        return action != "open" or self.budgets.current is not None
 
     def cli_names(self) -> dict[str, str]:
         here = self._scope_here()

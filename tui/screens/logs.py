@@ -29,6 +29,10 @@ class Logs(LiveCalls):
     left: the client went away, cut: the answer broke off, ✖ no target answered.
     """
 
+    about = {
+        "log-rows": "Every call as it ends. A move up pauses, so that rows stand still; G follows again; enter opens the call.",
+        "pane": "The call under the cursor, in short. w shows its long lines whole, f all of it on the whole screen.",
+    }
     BINDINGS = bindings("logs")
     DEFAULT_CSS = """
     Logs #log-rows { height: 1fr; }
@@ -102,6 +106,12 @@ class Logs(LiveCalls):
             self.pane.show(self.calls.current, is_following=self.calls.following)
 
     # Acting
+
+    def offers(self, action: str) -> bool:
+        row = self.calls.current
+        if action in ("open", "full", "replay"):
+            return row is not None and row.status != GAP
+        return bool(self.shown_filter) if action == "clear" else action == "pause" or row is not None
 
     def on_log_view_opened(self) -> None:
         row = self.calls.current

@@ -121,6 +121,9 @@ class Models(View):
         one = self.rows.current
         return [("Id", one.id), ("JSON", as_json(one)), ("CLI", f"optyx models get {one.id}")] if one else []
 
+    def offers(self, action: str) -> bool:
+        return self.rows.current is not None
+
     def records(self) -> object:
         rows = list(self.rows.rows)
         return lambda client: rows

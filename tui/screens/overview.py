@@ -107,6 +107,12 @@ class Overview(View):
     """
 
     scope = "overview"
+    about = {
+        "targets": "The providers, or with p the models: their state, errors, latency and rate in this window. enter opens the calls behind one.",
+        "attention": "What needs a person, the worst first. enter opens the cause.",
+        "top-rows": "Who uses most: projects, keys or models (t), by the money of today. enter opens the calls behind one.",
+        "errors": "The latest calls that failed. enter opens one.",
+    }
     every_s: float | None = 1.0
     BINDINGS = bindings("overview")
     DEFAULT_CSS = """
@@ -244,6 +250,10 @@ class Overview(View):
         self.turn_to(self.grid(lower[self.lower]))
 
     # Acting
+
+    def offers(self, action: str) -> bool:
+        grid = self.screen.focused
+        return action not in ("open", "logs") or (isinstance(grid, GridTable) and grid.current is not None)
 
     def on_grid_table_opened(self, message: GridTable.Opened) -> None:
         row = message.grid.current

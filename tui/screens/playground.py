@@ -32,6 +32,7 @@ from tui.widgets.panel import TextPanel
 FRAMES = 15
 EPHEMERAL = "for this session"
 TYPED = "typed"
+LEAST_FOR_TWO = 120
 
 
 class Playground(View):
@@ -42,6 +43,12 @@ class Playground(View):
     """
 
     scope = "playground"
+    about = {
+        "ask": "Whose call it is and what it asks for. ↑ ↓ go from field to field, ← → choose, letters type.",
+        "message": "What is said to the model. ^r sends it.",
+        "answer": "The answer as it comes; when it is there, l opens the call in the logs.",
+        "answer-2": "The answer of the second model.",
+    }
     BINDINGS = bindings("playground")
     DEFAULT_CSS = """
     Playground #all { height: 1fr; }
@@ -397,8 +404,8 @@ class Playground(View):
     # Acting
 
     def action_compare(self) -> None:
-        if self.app.size.width < 120:
-            self.optyx.say("Two answers side by side need 120 columns.", "warning")
+        if self.app.size.width < LEAST_FOR_TWO:
+            self.optyx.say(f"Two answers side by side need {LEAST_FOR_TWO} columns.", "warning")
             return
         self.comparing = not self.comparing
         self._hide_unused()
@@ -418,6 +425,18 @@ class Playground(View):
         self.query_one(TextArea).text = ""
         self._draw_answers()
         self.query_one(TextArea).focus()
+
+    def offers(self, action: str) -> bool:
+        match action:
+            case "stop":
+                return any(not run.done for run in self.runs)
+            case "compare":
+                return self.app.size.width >= LEAST_FOR_TWO
+            case "logs":
+                return bool(self.runs and self.runs[0].request_id)
+            case "clear":
+                return bool(self.runs or self.query_one(TextArea).text)
+        return True
 
     def back(self) -> bool:
         if isinstance(self.app.focused, TextArea | EditorPanel):

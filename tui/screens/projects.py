@@ -285,6 +285,10 @@ class Projects(View):
         self.optyx.offer_undo(data.audit_id, self._doing)
         self.load()
 
+    def offers(self, action: str) -> bool:
+        one = self.rows.current
+        return action == "new" or (one is not None and (action != "archive" or one.status == "active"))
+
     def cli_names(self) -> dict[str, str]:
         one = self.rows.current
         return {"project": one.slug if one else ""}

@@ -271,6 +271,10 @@ class Providers(View):
             given,
         )
 
+    def offers(self, action: str) -> bool:
+        one = self.rows.current
+        return one is not None and (action != "close" or one.circuit != "closed")
+
     def cli_names(self) -> dict[str, str]:
         one = self.rows.current
         return {"provider": one.name if one else ""}

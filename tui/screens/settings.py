@@ -43,6 +43,10 @@ class Settings(View):
     """
 
     scope = "settings"
+    about = {
+        "form": "The settings. ↑ ↓ go from field to field, ← → choose, space switches, letters type; / finds a model.",
+        "review": "What saving would change, what of the last 24 hours it would have refused, values in effect, older versions.",
+    }
     BINDINGS = bindings("settings")
     DEFAULT_CSS = """
     Settings #columns { height: 1fr; }
@@ -339,6 +343,17 @@ class Settings(View):
 
         self.optyx.confirm("Leave without saving?", ["What you changed in the form is lost."], "leave", drop)
         return True
+
+    def offers(self, action: str) -> bool:
+        item = self.form.current
+        match action:
+            case "save":
+                return bool(self.changes())
+            case "reset":
+                return item is not None and item.value != self.form.originals[item.name]
+            case "restore":
+                return bool(self.versions)
+        return self.base is not None
 
     def cli_names(self) -> dict[str, str]:
         return {"project": self.project}

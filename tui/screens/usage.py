@@ -134,6 +134,9 @@ class Usage(View):
     def copies(self) -> list[tuple[str, str]]:
         return [("CLI", f"optyx usage --by {self.by}"), ("JSON", as_json(self.data) if self.data else "")]
 
+    def offers(self, action: str) -> bool:
+        return action != "open" or self.rows.current is not None
+
     def records(self) -> object:
         rows = list(self.rows.rows)
         return lambda client: rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -32,6 +32,8 @@ class View(Vertical):
     """
 
     scope = "app"
+    about: Mapping[str, str] = {}
+    """What each panel that can have the focus shows, by its id; a view of one panel says it in its docstring."""
     every_s: float | None = None
     DEFAULT_CSS = """
     View { height: 1fr; width: 1fr; display: none; }
@@ -80,9 +82,20 @@ class View(Vertical):
     def set_filter(self, text: str) -> None:
         """The text of `/` while it is typed."""
 
+    @property
+    def filters(self) -> bool:
+        """Whether `/` does something here."""
+        return type(self).set_filter is not View.set_filter
+
+    def offers(self, action: str) -> bool:
+        """Whether this action of its own, named without its scope, finds something to work on now."""
+        return True
+
     def help_lines(self) -> list[str]:
-        """What the view shows, in sentences."""
-        return [(self.__class__.__doc__ or "").strip()]
+        """What the focused panel shows, and the view, in sentences."""
+        focused = self.screen.focused
+        panel = self.about.get(focused.id or "") if focused is not None else None
+        return [*([panel] if panel else []), *(" ".join(part.split()) for part in (self.__doc__ or "").split("\n\n"))]
 
     def has_unsaved(self) -> bool:
         return False
@@ -207,7 +220,7 @@ class View(Vertical):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self._make_room(event.widget)
-        self.optyx.toasts.make_way()
+        self.optyx.work_moved()
 
     def turn_to(self, panel: Widget) -> None:
         """Gives a panel the focus, and the room where panels take turns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,6 +16,9 @@ from textual.widgets import Input, Label
 from tui.keys import SCREENS
 from tui.widgets.line import Line, ends, width_of
 from tui.widgets.panel import Bar, Painted
+
+if TYPE_CHECKING:
+    from tui.app import OptyxApp
 
 ROOMY = 66
 """Columns that the tabs need with blanks around each."""
@@ -51,7 +55,7 @@ def tabs_line(here: str, width: int) -> Line:
 ALWAYS = (("?", "help"), ("q", "quit"))
 
 
-def keys_line(keys: Iterable[tuple[str, str]], width: int, always: Sequence[tuple[str, str]] = ALWAYS) -> Line:
+def keys_line(keys: Iterable[tuple[str, str]], width: int, always: Sequence[tuple[str, str]]) -> Line:
     """As many keys as fit, whole ones only; those that hold in every view stand at the right."""
     right = _keys(always)
     line: Line = [(" ", "")]
@@ -135,6 +139,8 @@ class Prompt(Horizontal):
     Prompt Input:focus { border: none; background-tint: $foreground 0%; }
     """
 
+    KEYS = (("enter", "go"), ("tab", "complete"), ("↑", "earlier ones"), ("esc", "leave"))
+
     class Typed(Message):
         def __init__(self, text: str) -> None:
             self.text = text
@@ -174,6 +180,7 @@ class Prompt(Horizontal):
         """It stands where the status line was, so that nothing above it moves."""
         self.display = on
         self.app.query_one("#status").display = not on
+        cast("OptyxApp", self.app).redraw_chrome()
 
     def close(self) -> None:
         self._take_status_line(False)

@@ -173,6 +173,15 @@ class EditorPanel(Panel):
         if 0 <= at < len(self.items):
             self.at = at
 
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """Whether this key types, rather than doing what the view or the app binds it to."""
+        return (
+            self.current is not None
+            and self.current.kind == "text"
+            and character is not None
+            and character.isprintable()
+        )
+
     def on_key(self, event: events.Key) -> None:
         item = self.current
         if item is None:

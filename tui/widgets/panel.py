@@ -152,7 +152,7 @@ class Panel(Painted, can_focus=True):
     def changed(self) -> None:
         super().changed()
         if self.has_focus:
-            self.optyx.toasts.make_way()
+            self.optyx.work_moved()
 
     @property
     def inner_width(self) -> int:
