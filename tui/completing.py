@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,22 @@ OF_FLAG: dict[str, str] = {
 }  # fmt: skip
 
 
+SECRET_FORMS = ("raw", "env", "json")
+VALUES: dict[str, tuple[str, ...]] = {
+    "-o": FORMATS, "--output": FORMATS, "--color": ("auto", "always", "never"), "--tz": ("gateway", "utc", "local"),
+    "--shell": ("bash", "zsh", "fish", "pwsh", "dotenv"), "--sample": ("auto", "never"), "--store": ("file", "keyring"),
+    "--only": ("local", "gateway", "net", "stream", "auth", "terminal"), "--topics": ("log", "audit", "provider"),
+    "--kind": ("openai", "google", "anthropic"), "--mode": ("chat", "embedding"),
+}  # fmt: skip
+FORMS: dict[str, tuple[str, ...]] = {
+    "logs tail": ("short", "long", "json"), "logs export": ("ndjson", "csv", "parquet"), "audit export": ("ndjson", "csv"),
+    "keys create": SECRET_FORMS, "keys rotate": SECRET_FORMS, "tokens create": SECRET_FORMS,
+}  # fmt: skip
+"""What `--format` takes."""
+PLAIN = re.compile(r"[A-Za-z0-9._/@][A-Za-z0-9._:/@%+=,-]*")
+"""A name that every shell takes as it is. bash and PowerShell insert what they are given unquoted: another, such as `$(…)`, is not offered."""
+
+
 def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optyx"
 
@@ -43,7 +60,7 @@ def folder() -> Path:
 def complete(words: list[str], places: Any) -> None:
     """`words`: what stands on the line after `optyx`, the last one under way. Prints one fitting word a line; never fails."""
     with contextlib.suppress(Exception):  # a broken completion must not disturb the line
-        begun = words[-1] if words else ""
+        begun = words[-1].strip() if words else ""  # PowerShell says a blank: before 7.3 it passes no empty words on
         for word in fitting(words[:-1], begun, places):
             if word.startswith(begun):
                 print(word)
@@ -52,10 +69,8 @@ def complete(words: list[str], places: Any) -> None:
 
 def fitting(before: list[str], begun: str, places: Any) -> list[str]:
     last = before[-1] if before else ""
-    if last in ("-o", "--output"):
-        return list(FORMATS)
-    if last == "--color":
-        return ["auto", "always", "never"]
+    if last in VALUES:
+        return list(VALUES[last])
     if last in OF_FLAG:
         return names(OF_FLAG[last], before)
     nouns = [word for word in parsed(list(before))[1] if not word.startswith("-")]
@@ -67,6 +82,8 @@ def fitting(before: list[str], begun: str, places: Any) -> list[str]:
     command = next(
         (" ".join([noun, *nouns[1:size]]) for size in (3, 2, 1) if " ".join([noun, *nouns[1:size]]) in commands), None
     )
+    if last == "--format" and command in FORMS:
+        return list(FORMS[command])
     if begun.startswith("-"):
         own = [flag for one in (commands.get(command or "", {}).get("options", [])) for flag in one["flags"]]
         negated = _of_filter(begun, before) if noun == "logs" and len(begun) > 1 else []
@@ -111,7 +128,11 @@ def _keep(path: Path, value: Any) -> None:
 
 
 def names(kind: str, before: list[str]) -> list[str]:
-    """Live names of a kind, at the gateway that the line is about."""
+    """Live names of a kind, at the gateway that the line is about, that a shell may be given."""
+    return [name for name in _names(kind, before) if PLAIN.fullmatch(name)]
+
+
+def _names(kind: str, before: list[str]) -> list[str]:
     from tui import contexts
 
     if kind == "contexts":
@@ -156,12 +177,17 @@ def _data(wire: Any, path: str) -> list[dict[str, Any]]:
 
 SCRIPTS: dict[str, str] = {
     "bash": """_optyx() {
-    local IFS=$'\\n' cur words
-    words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-    cur="${COMP_WORDS[COMP_CWORD]}"
-    COMPREPLY=($(optyx --complete "${words[@]}" 2>/dev/null))
+    # bash parts words at : and = too; what stands without a gap belongs together, and of a reply it wants what is behind the last of them
+    local IFS=$'\\n' cur gap line=$COMP_LINE word words=()
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        gap="${line%%"$word"*}" line="${line#*"$word"}"
+        [[ -n $word ]] || gap="${COMP_LINE:COMP_POINT-1:1}"
+        if [[ ${#words[@]} == 0 || $gap == *[[:space:]]* ]]; then words+=("$word"); else words[${#words[@]}-1]+="$word"; fi
+    done
+    cur="${words[${#words[@]}-1]}"
+    COMPREPLY=($(optyx --complete "${words[@]:1}" 2>/dev/null))
     [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace 2>/dev/null
-    case $cur in *:*) local head="${cur%"${cur##*:}"}"; COMPREPLY=("${COMPREPLY[@]#"$head"}");; esac
+    case $cur in *[:=]*) COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*[:=]}"}"}");; esac
 }
 complete -o default -F _optyx optyx""",
     "zsh": """#compdef optyx
@@ -179,7 +205,7 @@ complete -c optyx -f -a '(__optyx)'""",
     "powershell": """Register-ArgumentCompleter -Native -CommandName optyx -ScriptBlock {
     param($begun, $line, $place)
     $words = @($line.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.EndOffset -le $place } | ForEach-Object { "$_" })
-    if ($begun -eq '') { $words += '' }
+    if ($begun -eq '') { $words += ' ' }
     & optyx --complete @words 2>$null | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }
 }""",
 }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 from typer.main import get_command
 
@@ -194,7 +196,17 @@ def test_the_scripts_parse_and_install(shell, tmp_path, monkeypatch):
     assert completing.PLACES[shell]().read_text() == script
 
 
-ASKED = """eval "$(optyx completion bash)"; COMP_WORDS=(optyx projects get ac); COMP_CWORD=3; _optyx; echo "${COMPREPLY[@]}" """
+LINES = {
+    "optyx projects get ac": ("acme", ("projects", "get", "ac")),
+    "optyx logs list status:": ("4xx 5xx 429", ("logs", "list", "status:")),
+    "optyx logs list model:x -provider:op": ("openai", ("logs", "list", "model:x", "-provider:op")),
+    "optyx logs export --format ": ("ndjson csv parquet", ("logs", "export", "--format", "")),
+    "optyx keys get -p acme ci": ("ci-deploy", ("keys", "get", "-p", "acme", "ci")),
+}
+# as an interactive bash parts the line: at blanks, and at : and =, which are words of their own
+ASKED = r"""eval "$(optyx completion bash)"; COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=()
+rest=$1; while [[ $rest =~ ^[[:space:]]*([:=]|[^[:space:]:=]+) ]]; do COMP_WORDS+=("${BASH_REMATCH[1]}"); rest=${rest:${#BASH_REMATCH[0]}}; done
+[[ $1 == *" " ]] && COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _optyx; echo "${COMPREPLY[*]}" """
 
 
 def test_a_shell_completes_for_real(fake, tmp_path):
@@ -204,9 +216,21 @@ def test_a_shell_completes_for_real(fake, tmp_path):
     tool.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
     bash = shutil.which("bash", path=f"{path}:/usr/local/bin:/usr/bin:/bin")
-    for line in (["optyx", "--complete", "projects", "get", "ac"], *([[bash, "-c", ASKED]] if bash else [])):
-        done = subprocess.run(line, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=30)
-        assert (done.stdout, done.stderr) == ("acme\n", "")
+    for line, (replies, words) in LINES.items():
+        if bash:
+            command = [bash, "-c", ASKED, "bash", line]
+            done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=30)
+            assert (done.stdout.split(), done.stderr) == (replies.split(), ""), line
+        assert [one.rpartition(":")[2] for one in complete(*words)] == replies.split(), line
+
+
+def test_a_name_that_a_shell_would_obey_is_not_offered(fake):
+    for name in ("$(touch x)", "a;b", "`id`", "two words", "\u202egnp.exe", "=1+1", "it's", "a|b", "~root", "*"):
+        fake.keys["acme"].append(msgspec.structs.replace(fake.keys["acme"][0], name=name))
+    offered = complete("keys", "get", "-p", "acme", "")
+    assert "web-prod" in offered
+    assert all(re.fullmatch(r"\w[\w.=+-]*", name) for name in offered), offered
+    assert complete("keys", "create", "--format", " ") == ["raw", "env", "json"]
 
 
 def test_version_needs_next_to_nothing():
