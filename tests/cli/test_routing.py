@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from tests.cli.line import PROGRAM, optyx
+from tests.cli.line import PROGRAM, optyx, pty_process
 from tests.upstream import failing, whole
 
 
@@ -104,6 +105,11 @@ async def test_tiers_models_and_prices(live, gateway):
     assert (await live("models", "enable", "tiny-1")).status == 0
 
 
+def into_nothing(*words):
+    with open("/dev/full", "w") as full:
+        return subprocess.run([*PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+
+
 async def test_people_tokens_and_the_gateway_s_settings(live, gateway, monkeypatch):
     assert (await live("users", "create", "ann@example.com", "--name", "Ann", "--role", "operator")).status == 0
     assert (await live("users", "update", "ann@example.com", "--role", "viewer", "--yes")).status == 0
@@ -111,6 +117,17 @@ async def test_people_tokens_and_the_gateway_s_settings(live, gateway, monkeypat
     made = await live("tokens", "create", "--name", "ci", "--role", "viewer")
     assert made.out.startswith("sk-optyx-admin-")
     assert made.out.count("\n") == 1
+    assert "\nToken ci (adm_" in made.err
+    assert not {"Key", "None"} & set(made.err.split())
+    record = await live("tokens", "create", "--name", "as json", "-o", "json")
+    assert record.json["secret"] == record.json["token"]
+    assert "key" not in record.json
+    framed = await asyncio.to_thread(pty_process, "tokens", "create", "--name", "framed")
+    assert "optyx login" in framed.out
+    assert "OPENAI" not in framed.out
+    lost = await asyncio.to_thread(into_nothing, "tokens", "create", "--name", "lost")
+    assert (lost.returncode, "it is revoked, so that no token exists" in lost.stderr) == (1, True)
+    assert "lost revoked" in (await live("tokens", "list", "-o", "template={name} {status}")).lines
     assert "ci" in (await live("tokens", "list", "-o", "template={name}")).lines
     assert (await live("tokens", "revoke", "ci", "--yes", "--confirm", "ci")).status == 0
     assert (await live("settings", "gateway", "log_retention_days=30", "--yes")).status == 0

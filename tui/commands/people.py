@@ -103,7 +103,7 @@ def create_token(
     if expires != "never":
         body["expires_at"] = moment(expires, "--expires")
     made = run.change("POST", "/tokens", body).body
-    hand_over(run, {**made, "key": made.get("token")}, out_file, False, "raw", kind="tokens")
+    hand_over(run, made, out_file, False, "raw", kind="tokens")
 
 
 @tokens.command("revoke")
