@@ -29,6 +29,8 @@ class Explained(msgspec.Struct):
     endpoint: str
     project: str
     key: str
+    allowed_addresses: list[str] | None = None
+    """Where the key may be used from; None: from everywhere."""
     status: int = 200
     refusal: Refusal | None = None
     tier: str | None = None

@@ -17,6 +17,7 @@ from gateway.admin.tail import Tail
 from gateway.catalog import Catalog, Key, Project
 from gateway.config import Config
 from gateway.explanation import Explained
+from gateway.networks import Address
 from gateway.providers.provider import Adapter, Endpoint
 from gateway.sealing import Sealer
 from gateway.store.pool import Connection, Pool
@@ -34,7 +35,7 @@ class Holder(Protocol):
     async def reached(self, epoch: int, timeout_s: float) -> bool: ...
 
 
-Explain = Callable[[Project, Key | None, Endpoint, Mapping[str, str], bytes], Awaitable[Explained]]
+Explain = Callable[[Project, Key | None, Endpoint, Mapping[str, str], bytes, Address | None], Awaitable[Explained]]
 """What the data plane would do: handed in by `app`, because the admin API never imports the proxy."""
 
 

@@ -14,6 +14,7 @@ from gateway.errors import NotFound, Refusal
 from gateway.instants import iso_of
 from gateway.ledger import usd
 from gateway.limits.limits import Standing
+from gateway.networks import read_address
 from gateway.providers.provider import Endpoint
 
 ENDPOINTS: dict[str, Endpoint] = {"chat": "chat", "chat/completions": "chat", "embeddings": "embeddings"}
@@ -21,12 +22,13 @@ ENDPOINTS: dict[str, Endpoint] = {"chat": "chat", "chat/completions": "chat", "e
 
 class Question(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`key_id`, or `project` (id or slug) for a key without limits of its own. `endpoint`: chat or embeddings, or the path. `body`: the
-    request's JSON, or its text as it would be sent."""
+    request's JSON, or its text as it would be sent. `address`: where it would come from; none: from where the key may be used."""
 
     key_id: str = ""
     project: str = ""
     endpoint: str = "chat"
     headers: dict[str, str] = {}
+    address: str = ""
     body: dict[str, Any] | str = {}
 
 
@@ -38,15 +40,19 @@ async def explain(ask: Ask[Question, Nothing]) -> Explanation:
     if endpoint is None:
         refuse([("endpoint", "it is chat or embeddings")])
     assert endpoint is not None  # refuse raises
+    client = read_address(question.address) if question.address else None
+    if question.address and client is None:
+        refuse([("address", f"{question.address[:80]!r} is no IPv4 or IPv6 address")])
     project, key = _who(ask.desk, question)
     body = question.body.encode() if isinstance(question.body, str) else msgspec.json.encode(question.body)
-    told = await ask.desk.explain(project, key, endpoint, question.headers, body)
+    told = await ask.desk.explain(project, key, endpoint, question.headers, body, client)
     return Explanation(
         status=told.status,
         refusal=_refusal(told.refusal) if told.refusal else None,
         endpoint=told.endpoint,
         project=told.project,
         key=told.key,
+        allowed_addresses=told.allowed_addresses,
         tier=told.tier,
         requested_model=told.requested_model,
         why=told.why,

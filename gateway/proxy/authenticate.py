@@ -7,7 +7,7 @@ from typing import Protocol
 from gateway import keyring
 from gateway.catalog import Key, Project
 from gateway.errors import AddressNotAllowed, InvalidApiKey
-from gateway.networks import Networks, client_of
+from gateway.networks import Address, Networks, client_of
 from gateway.proxy.call import LateKey, Plane
 
 MOST_LATE_KEYS = 1_000
@@ -53,13 +53,14 @@ async def authenticate(plane: Plane, caller: Sender, now: float) -> tuple[Key, P
     if project is None or project.archived:
         raise refused(plane)
     if key.networks is not None:
-        _require_address(plane, caller, key, project, key.networks)
+        client = client_of(caller.address, caller.forwarded_for, plane.trusted_proxies)
+        require_address(key, project, key.networks, client)
     return key, project
 
 
-def _require_address(plane: Plane, caller: Sender, key: Key, project: Project, networks: Networks) -> None:
-    """Asked anew at every call, also of one on a connection that is kept: the list may have changed, and so may who is behind a proxy."""
-    client = client_of(caller.address, caller.forwarded_for, plane.trusted_proxies)
+def require_address(key: Key, project: Project, networks: Networks, client: Address | None) -> None:
+    """Asked anew at every call, also of one on a connection that is kept: the list may have changed, and so may who is behind a proxy.
+    `client` None: it can't be told. Raises AddressNotAllowed."""
     if client is None or not networks.hold(client):
         where = "an address that can't be told" if client is None else str(client)
         raise AddressNotAllowed(

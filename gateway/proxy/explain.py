@@ -9,7 +9,9 @@ from gateway.catalog import Key, KeyId, Project, Target
 from gateway.errors import InvalidApiKey, Refusal, Unavailable
 from gateway.explanation import Explained, TargetTold
 from gateway.ledger import usd
+from gateway.networks import Address
 from gateway.providers.provider import Endpoint, Failure
+from gateway.proxy.authenticate import require_address
 from gateway.proxy.body import Asked, parse
 from gateway.proxy.call import Call, Plane
 from gateway.proxy.check import cost_bound_nusd, estimate_prompt, need_of, output_bound
@@ -29,14 +31,27 @@ class _Headers:
 
 
 async def explain(
-    plane: Plane, project: Project, key: Key | None, endpoint: Endpoint, headers: Mapping[str, str], body: bytes
+    plane: Plane,
+    project: Project,
+    key: Key | None,
+    endpoint: Endpoint,
+    headers: Mapping[str, str],
+    body: bytes,
+    client: Address | None,
 ) -> Explained:
-    """`key` None: as a key of the project would fare that has no limits and no allow-list of its own."""
+    """`key` None: as a key of the project would fare that has no limits and no allow-list of its own. `client` None: from wherever the key
+    may be used."""
     told = Explained(endpoint, project.slug, key.name if key else "")
     call = Call(endpoint)
     call.project = project
     call.key = key or Key(KeyId(""), "", "", project.id, b"")
+    networks = call.key.networks
+    told.allowed_addresses = None if networks is None else list(networks.cidrs)
     try:
+        if call.key.works_until <= call.created_at or project.archived:
+            raise InvalidApiKey
+        if networks is not None and client is not None:
+            require_address(call.key, project, networks, client)
         await _follow(plane, call, _Headers(headers), body, told)
     except Refusal as refusal:
         told.refusal, told.status = refusal, refusal.status
@@ -48,8 +63,6 @@ async def _follow(plane: Plane, call: Call, caller: _Headers, body: bytes, told:
     project, key = call.project, call.key
     assert project is not None
     assert key is not None
-    if key.works_until <= call.created_at or project.archived:
-        raise InvalidApiKey
     tier = read_headers(plane, caller, call)
     told.user, told.tags = call.user, call.tags
     asked = parse(call.endpoint, body)

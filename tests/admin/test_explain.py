@@ -25,6 +25,27 @@ def verdicts(answer):
     return {f"{one['provider']}/{one['model']}": one["verdict"] for one in answer["targets"]}
 
 
+async def test_a_key_bound_to_addresses_is_told_where_it_would_work(gateway):
+    await gateway.execute("UPDATE api_keys SET allowed_addresses = '{10.0.0.0/8,2001:db8::/32}'")
+    who = {"key_id": await key_id(gateway), "body": CHAT}
+
+    async def at(address):
+        return (await gateway.admin("POST", "/explain", {**who, "address": address}, role="viewer")).json
+
+    anywhere = await told(gateway)
+    assert (anywhere["status"], anywhere["allowed_addresses"]) == (200, ["10.0.0.0/8", "2001:db8::/32"])
+    for inside in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"):
+        assert (await at(inside))["status"] == 200
+    refused = (await at("192.0.2.7"))["refusal"]
+    met = await gateway.chat()
+    assert (refused["status"], refused["code"]) == (met.status, met.code) == (403, "address_not_allowed")
+    assert refused["message"] == met.json["error"]["message"].replace("127.0.0.1", "192.0.2.7")
+    wrong = await gateway.admin("POST", "/explain", {**who, "address": "office"}, role="viewer")
+    assert (wrong.status, wrong.json["error"]["param"]) == (422, "address")
+    of_project = await gateway.admin("POST", "/explain", {"project": "default", "address": "192.0.2.7", "body": CHAT})
+    assert (of_project.json["status"], of_project.json["allowed_addresses"]) == (200, None)
+
+
 async def test_a_tier_is_told_with_its_targets_costs_and_arithmetic(gateway):
     answer = await told(gateway, {**CHAT, "max_tokens": 1000})
     assert (answer["status"], answer["refusal"], answer["tier"], answer["why"]) == (

@@ -59,6 +59,11 @@ async def test_a_key_is_bound_to_addresses_tried_and_let_go(live, gateway):
     wide = await live("keys", "list", "-p", "default", "-o", "wide")
     assert "10.0.0.0/8,2001:db8::/32" in wide.out
     assert "everywhere" in wide.out
+    explained = await live("explain", "Hello", "-p", "default", "--key", "ci", "--from", "192.0.2.7")
+    assert explained.status == 9
+    assert "refused: 403 address_not_allowed: This key may not be used from 192.0.2.7." in explained.out
+    assert "allowed addresses: 10.0.0.0/8" in explained.out
+    assert (await live("explain", "Hello", "-p", "default", "--key", "ci", "--from", "10.1.2.3")).status == 0
     wrong = await live("keys", "update", "ci", "-p", "default", "--cidr", "10.0.0.5/8")
     assert wrong.status != 0
     assert "10.0.0.0/8 is the whole of it" in wrong.err

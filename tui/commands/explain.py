@@ -29,11 +29,16 @@ def explain_command(
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1)] = None,
     stream: Annotated[bool, typer.Option("--stream")] = False,
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME: VALUE; repeat it.")] = None,
+    address: Annotated[
+        str, typer.Option("--from", metavar="ADDRESS", help="Where it would come from, for a key bound to addresses.")
+    ] = "",
     body: Annotated[str, typer.Option("--body", help="The request's JSON: a file, or - for stdin.")] = "",
 ) -> None:
     """Tier, targets and why, limits, cost ceiling, refusals. From flags, or from a request's JSON on stdin. Status 9 when it would be refused."""
     run = current()
     asked: dict[str, Any] = {"endpoint": "embeddings" if embeddings else "chat", "headers": _headers(header, tier)}
+    if address:
+        asked["address"] = address
     asked["body"] = _body(body, prompt, model, embeddings, max_tokens, stream)
     if key:
         from tui.commands.keys import found
@@ -105,6 +110,7 @@ FACTS = (
     "endpoint",
     "project",
     "key",
+    "allowed_addresses",
     "tier",
     "requested_model",
     "why",

@@ -46,13 +46,15 @@ class ToldLimit(Record):
 
 
 class Explanation(Record):
-    """`refusal` None: the call would go to the target whose verdict is `asked`. Health and shares are those of the worker that answers."""
+    """`refusal` None: the call would go to the target whose verdict is `asked`. Health and shares are those of the worker that answers.
+    `allowed_addresses`: where the key may be used from, which is looked at when an `address` was given; null: everywhere."""
 
     status: int = 200
     refusal: ToldRefusal | None = None
     endpoint: str = ""
     project: str = ""
     key: str = ""
+    allowed_addresses: list[str] | None = None
     tier: str | None = None
     requested_model: str | None = None
     why: str = ""
