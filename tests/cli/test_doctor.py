@@ -20,7 +20,7 @@ import pytest
 from tests.cli.line import Ran, optyx, process
 from tests.conftest import free_port
 from tests.upstream import whole
-from tui import contexts
+from tui import clock, completing, contexts
 from tui.checks import local
 
 
@@ -34,12 +34,14 @@ def found(ran: Ran) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def sound(monkeypatch):
+def sound(monkeypatch, tmp_path):
     """No gateway, and nothing wrong: a provider's key, a free port, no other optyx on the PATH (an environment may be activated)."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("GATEWAY_PORT", str(free_port()))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-upstream")
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
 
 
 def doctor(*groups: str) -> Ran:
@@ -229,7 +231,41 @@ def test_a_terminal_without_utf8(sound):
     assert "encoding" in found(ran)
 
 
+def test_a_completion_of_another_version_is_renewed(sound):
+    assert optyx("completion", "bash", "--install").status == 0
+    assert found(doctor("local")) == {}
+    path = completing.PLACES["bash"]()
+    path.write_text("_optyx() { optyx --what-was; }\n")
+    assert found(doctor("local"))["completion"]["fixable"]
+    fixed = optyx("doctor", "--only", "local", "--fix")
+    assert (fixed.status, "fixed: " in fixed.err) == (0, True)
+    assert path.read_text() == optyx("completion", "bash").out
+
+
 # With a gateway
+
+
+async def test_a_token_that_ends_soon(live, monkeypatch):
+    for days, is_found in ((30, False), (3, True)):
+        words = ("--name", f"for {days}", "--role", "owner", "--expires", f"{days}d")
+        monkeypatch.setenv("OPTYX_ADMIN_TOKEN", (await live("tokens", "create", *words)).out.strip())
+        ran = await live("doctor", "-o", "json", "--only", "auth")
+        assert ("token's end" in found(ran)) is is_found
+    viewer = (await live("tokens", "create", "--name", "v", "--role", "viewer")).out.strip()
+    monkeypatch.setenv("OPTYX_ADMIN_TOKEN", viewer)
+    assert found(await live("doctor", "-o", "json", "--only", "auth")) == {}
+
+
+async def test_what_the_gateway_says_of_itself(live, gateway, monkeypatch):
+    await gateway.db.execute(
+        "INSERT INTO quarantined_records (call_id, worker_id, record, reason) VALUES (gen_random_uuid(), 'wrk_1', '', 'x')"
+    )
+    problems = found(await live("doctor", "-o", "json", "--only", "gateway"))
+    assert problems["attention"]["what"].startswith("1 records were cleaned (Postgres refused them")
+    assert "price table" not in problems
+    later = clock.now() + 40 * 86_400
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert "reprice" in found(await live("doctor", "-o", "json", "--only", "gateway"))["price table"]["fix"]
 
 
 async def test_a_working_gateway_has_no_findings(live):

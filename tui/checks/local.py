@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from tui import contexts
-from tui.checks.finding import Finding, ok, problem
+from tui.checks.finding import Finding, ok, problem, skipped
 from tui.faults import Fault
 
 GROUP = "local"
@@ -129,3 +129,27 @@ def on_path(env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield ok(GROUP, "path", "No other optyx stands before this one on the PATH.")
+
+
+def completion() -> Iterator[Finding]:
+    """Of an older version it completes what is not there any more. None at all is nobody's fault."""
+    from tui.completing import PLACES, SCRIPTS
+
+    installed = {shell: place() for shell, place in PLACES.items() if place().is_file()}
+    for shell, path in installed.items():
+        if path.read_text("utf-8", "replace").strip() == SCRIPTS[shell].strip():
+            yield ok(GROUP, "completion", f"Completion of {shell} is installed.")
+        else:
+            yield problem(
+                GROUP, "completion", f"The completion of {shell} in {path} is of another version.", "It may offer what is not there.",
+                f"optyx completion {shell} --install", partial(_installed, shell, path),
+            )  # fmt: skip
+    if not installed:
+        yield skipped(GROUP, "completion", "No completion is installed: optyx completion SHELL --install.")
+
+
+def _installed(shell: str, path: Path) -> str:
+    from tui.completing import SCRIPTS
+
+    path.write_text(SCRIPTS[shell] + "\n", "utf-8")
+    return f"{path} is of this version now."

@@ -1,4 +1,4 @@
-"""A gateway that is there: the way to it, its clock, whether streams come through, the token, and what it says of itself."""
+"""A gateway that is there: the way to it, its clock, whether streams come through, and the token. `serving` asks it about itself."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
+from tui import clock as now
+from tui import figures
 from tui.checks.finding import Finding, ok, problem, skipped
-from tui.checks.services import clock, no_provider
+from tui.checks.services import clock
 from tui.faults import Fault
-from tui.invocation import Invocation, path_of
+from tui.invocation import Invocation
 from tui.versions import skew
 
 CERTIFICATE_DAYS = 14
 FIRST_BYTES_S = 3.0
 SLOW_MS = 500.0
-UNABLE = ("missing", "can't be opened")
-"""What the gateway says of a credential it does not have."""
+ENDS_SOON = timedelta(days=7)
 
 
 class Way:
@@ -190,186 +191,19 @@ def auth(run: Invocation, way: Way) -> Iterator[Finding]:
     found = skew(VERSION, who["version"]) if who.get("version") else None
     if found is not None:
         yield problem("auth", "version", *found)
+    yield from _end_of(run, str(who.get("token_id")))
 
 
-def gateway(run: Invocation, way: Way) -> Iterator[Finding]:
-    """What the gateway says of itself: readiness, providers and their credentials, circuits, prices."""
-    if not way.is_there:
-        return
-    yield from _ready(run)
-    sandbox = _live_sandbox(run)
-    yield from _providers(run, sandbox)
-    yield from _models(run)
-    if sandbox:  # it stands first in every tier, without being written there
-        yield ok("gateway", "tiers", "The sandbox answers for every tier.")
-    else:
-        yield from _tiers(run)
-    yield from _usage(run)
-
-
-def _ready(run: Invocation) -> Iterator[Finding]:
+def _end_of(run: Invocation, token_id: str) -> Iterator[Finding]:
     try:
-        told = run.get("/health/ready")
-    except Fault as fault:
-        yield problem(
-            "gateway",
-            "ready",
-            f"The gateway can't serve: {fault.message}",
-            "Calls are refused.",
-            "Its log says more; it starts again by itself when what it misses is back.",
-        )
-        return
-    for name, state in told.get("components", {}).items():
-        if state != "ok":
-            fix = {"database": "Start Postgres; the gateway connects again by itself."}.get(
-                name, "It mends itself when Postgres is back; the gateway's log says more."
-            )
-            yield problem(
-                "gateway",
-                name,
-                f"{name.capitalize()}: {state}.",
-                "The gateway goes on with what it knows; records wait on its disk.",
-                fix,
-            )
-    if told.get("status") == "ready":
-        yield ok("gateway", "ready", "The gateway is ready.")
-
-
-def _live_sandbox(run: Invocation) -> str:
-    """Its name when it runs: `optyx demo` starts one, every other gateway has the row alone."""
-    try:
-        for one in run.get("/providers")["data"]:
-            if one.get("is_sandbox") and one.get("enabled"):
-                return (
-                    str(one["name"])
-                    if run.ask("POST", path_of("providers", one["name"], "test"), body={}).body["ok"]
-                    else ""
-                )
+        mine = next((one for one in run.every("/tokens") if one["id"] == token_id), {})
     except Fault:
-        pass  # a viewer may not test; what follows says so of each provider
-    return ""
-
-
-def _providers(run: Invocation, sandbox: str) -> Iterator[Finding]:
-    try:
-        there: list[dict[str, Any]] = [
-            one
-            for one in run.get("/providers")["data"]
-            if one.get("enabled") and (one["name"] == sandbox or not one.get("is_sandbox"))
-        ]
-    except Fault as fault:
-        yield skipped("gateway", "providers", f"Providers can't be listed: {fault.message}")
-        return
-    able = [one for one in there if one.get("credential_state") not in UNABLE]
-    if not able:
-        yield no_provider()
-        return
-    for one in able:
-        yield from _tried(run, one)
-        if one.get("circuit") == "open":
-            yield problem(
-                "gateway", "circuit", f"The circuit of {one['name']} is open: {one.get('last_error') or one.get('failures')}.",
-                "No call goes to it; tiers use their next target.",
-                f"optyx providers test {one['name']}; optyx providers circuit close {one['name']}",
-            )  # fmt: skip
-
-
-def _tried(run: Invocation, one: dict[str, Any]) -> Iterator[Finding]:
-    """Asks the provider for its list of models, through the gateway: costs nothing, and proves the credential."""
-    if one.get("is_sandbox"):
-        yield ok("gateway", "provider " + one["name"], f"{one['name']} is the sandbox: its answers are invented.")
-        return
-    try:
-        told = run.ask("POST", path_of("providers", one["name"], "test"), body={}).body
-    except Fault as fault:
-        yield skipped("gateway", "provider " + one["name"], f"{one['name']} can't be tested: {fault.message}")
-        return
-    failed = next((step for step in told["steps"] if step["state"] == "failed"), None)
-    if failed is None:
-        yield ok("gateway", "provider " + one["name"], f"{one['name']} answers, and takes the credential.")
-        return
-    variable = str(one.get("credential", "")).removeprefix("env:")
-    if failed["name"] in ("auth", "credential", "models") and any(
-        word in failed["detail"] for word in ("401", "403", "credential")
-    ):
-        how = (
-            f"Correct {variable} and start the gateway again"
-            if str(one.get("credential", "")).startswith("env:")
-            else f"optyx providers credential rotate {one['name']}"
-        )
+        return  # only owners may list tokens
+    ends = figures.parsed(mine.get("expires_at"))
+    if ends is not None and ends - datetime.fromtimestamp(now.now(), UTC) < ENDS_SOON:
         yield problem(
-            "gateway",
-            "provider " + one["name"],
-            f"{one['name']} refuses the credential: {failed['detail']}.",
-            "Every call to it fails; tiers go to their next target.",
-            how,
-        )
-    else:
-        yield problem(
-            "gateway", "provider " + one["name"], f"{one['name']} fails at {failed['name']}: {failed['detail']}.",
-            "Calls to it fail; tiers go to their next target.",
-            f"optyx providers test {one['name']} shows every step; its address is {one.get('base_url')}",
+            "auth", "token's end", f"The admin token ends {figures.until(mine['expires_at'])}.", "Nothing can be looked at or changed then.",
+            f"optyx tokens create --name NAME --role {mine.get('role')}, then optyx login",
         )  # fmt: skip
-
-
-def _models(run: Invocation) -> Iterator[Finding]:
-    try:
-        unpriced = [
-            one["id"]
-            for one in run.every("/models")
-            if one.get("enabled") and one.get("input_nusd") is None and not one.get("is_free")
-        ]
-    except Fault as fault:
-        yield skipped("gateway", "prices", f"Models can't be listed: {fault.message}")
-        return
-    if unpriced:
-        yield problem(
-            "gateway", "prices", f"{len(unpriced)} enabled models have no price: {', '.join(unpriced[:5])}{' …' if len(unpriced) > 5 else ''}.",
-            "Their calls cost nothing in the books, and keys with a budget can't use them.",
-            "optyx prices add MODEL --provider NAME --input USD --output-price USD",
-        )  # fmt: skip
-    else:
-        yield ok("gateway", "prices", "Every enabled model has a price.")
-
-
-def _tiers(run: Invocation) -> Iterator[Finding]:
-    """A tier whose targets are all out answers nobody."""
-    try:
-        out = {
-            one["name"]
-            for one in run.get("/providers")["data"]
-            if not one["enabled"] or one.get("credential_state") in UNABLE
-        }
-        tiers = run.get("/tiers")["data"]
-    except Fault as fault:
-        yield skipped("gateway", "tiers", f"Tiers can't be listed: {fault.message}")
-        return
-    dead = [one["name"] for one in tiers if all(target["provider"] in out for target in one["targets"])]
-    for name in dead:
-        targets = (
-            ", ".join(sorted({target["provider"] for one in tiers if one["name"] == name for target in one["targets"]}))
-            or "none"
-        )
-        yield problem(
-            "gateway", f"tier {name}", f"No target of the tier {name} can be called (providers: {targets}).", "Its calls get 503.",
-            f"Give one of them a credential, or: optyx tiers set {name} PROVIDER/MODEL",
-        )  # fmt: skip
-    if not dead:
-        yield ok("gateway", "tiers", "Every tier has a target that can be called.")
-
-
-def _usage(run: Invocation) -> Iterator[Finding]:
-    """The days of a week must add up to the week."""
-    try:
-        told = run.get("/usage", group_by="day", since="7d")
-    except Fault as fault:
-        yield skipped("gateway", "usage", f"Usage can't be asked for: {fault.message}")
-        return
-    days, total = sum(one["cost_nusd"] for one in told["data"]), told["total"]["cost_nusd"]
-    if days == total:
-        yield ok("gateway", "usage", f"The last days add up to their total; days begin in {told.get('timezone')}.")
-    else:
-        yield problem(
-            "gateway", "usage", f"The last days don't add up: {days} against {total} nano-USD.", "Reports and bills disagree.",
-            "optyx audit says which sums are wrong",
-        )  # fmt: skip
+    elif mine:
+        yield ok("auth", "token's end", f"The admin token ends: {figures.until(mine.get('expires_at'))}.")

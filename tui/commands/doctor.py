@@ -106,17 +106,18 @@ def _checks(run: Invocation, groups: set[str]) -> Iterator[tuple[str, str, Calla
     yield "local", "home", lambda: local.data_folder(home)
     yield "local", "secrets", lambda: local.secret_files(home)
     yield "local", "path", local.on_path
+    yield "local", "completion", local.completion
     is_ours, is_reached = _place_of(run)
     if is_ours and "gateway" in groups:
         yield from _services()
     if is_reached:
-        from tui.checks import reached
+        from tui.checks import reached, serving
 
         way = reached.Way()
         yield "net", "way", lambda: reached.net(run, way)
         yield "auth", "token", lambda: reached.auth(run, way)
         yield "stream", "events", lambda: reached.stream(run, way)
-        yield "gateway", "gateway", lambda: reached.gateway(run, way)
+        yield "gateway", "gateway", lambda: serving.gateway(run, way.is_there)
         is_reached = way.is_there
     if is_ours and not is_reached and "gateway" in groups:
         yield from _provider_keys()
