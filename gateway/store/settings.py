@@ -38,11 +38,14 @@ LIMIT $3
 VERSION = "SELECT settings::text FROM project_settings_history WHERE project_id = $1 AND version = $2"
 
 CALLS_OF_A_DAY = """
-SELECT u.key_id, coalesce(k.name, u.key_id), u.provider, u.model, u.tier, sum(u.calls - u.errors)::bigint, k.allowed_models
-FROM usage_hourly u
+SELECT u.key_id, coalesce(k.name, u.key_id), u.provider, u.model, u.tier, u.calls, k.allowed_models
+FROM (
+    SELECT key_id, provider, model, tier, sum(calls - errors)::bigint AS calls
+    FROM usage_hourly
+    WHERE project_id = $1 AND hour > now() - interval '24 hours' AND model <> ''
+    GROUP BY key_id, provider, model, tier
+) u
 LEFT JOIN api_keys k ON k.id = u.key_id
-WHERE u.project_id = $1 AND u.hour > now() - interval '24 hours' AND u.model <> ''
-GROUP BY 1, 2, 3, 4, 5, 7
 """
 
 GATEWAY_SETTINGS = "SELECT name, value::text FROM settings ORDER BY name"
