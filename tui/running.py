@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from gateway.admin.schema.keys import NewKey
 from gateway.admin.schema.logs import LogDetail
+from tui import clock
 from tui.calls import Client
 from tui.wire import EventStream, GatewayError, Unreachable, Wire
 
@@ -44,10 +47,16 @@ class Run:
         self._thread.start()
 
     def stop(self) -> None:
-        """The gateway sees the client leave, and records the call as such."""
+        """The gateway sees the client leave, and records the call as such. One that has ended stays as it is."""
+        if self.done:
+            return
         self.cancelled = True
         if self._stream is not None:
             self._stream.close()
+
+    @property
+    def word(self) -> str:
+        return "streaming" if not self.done else "stopped" if self.cancelled else "failed" if self.error else "whole"
 
     @property
     def elapsed_ms(self) -> float:
@@ -126,6 +135,15 @@ class Run:
         if now - since >= 0.25:
             self.speeds.append((self.pieces - pieces) / (now - since))
             self._mark = (now, self.pieces)
+
+
+def session_key(client: Client, project: str) -> NewKey:
+    """A key of the project that ends after an hour and may spend $1."""
+    ends = f"{clock.moment() + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    made = client.create_key(project, {"name": f"playground-{clock.moment():%H%M%S}", "expires_at": ends})
+    budgets = [{"amount_usd": "1", "window": "total"}]
+    client.save_limits("key", made.id, {"rpm": None, "tpm": None, "concurrency": None, "budgets": budgets})
+    return made
 
 
 def recorded(client: Client, request_id: str) -> LogDetail:

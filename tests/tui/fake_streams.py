@@ -109,7 +109,7 @@ def chat(h: Handler) -> None:
         return
     h.send_response(200)
     for name, value in (
-        *(("content-type", "text/event-stream"), ("connection", "close"), ("x-request-id", "req_play0001")),
+        *(("content-type", "text/event-stream"), ("connection", "close"), ("x-request-id", "req_00000000f1a5")),
         *(
             ("x-optyx-provider", "openai"),
             ("x-optyx-model", "gpt-6-luna"),

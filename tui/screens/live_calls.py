@@ -55,7 +55,7 @@ class LiveCalls(View):
         yield LogView(COLUMNS, title="Requests", id="log-rows", across=hole)
 
     def on_mount(self) -> None:
-        self.set_interval(1 / flush_hz(), self.flush)
+        self.flushing = self.set_interval(1 / flush_hz(), self.flush)
         self.set_interval(1.0, self._mark_rate)
 
     def on_unmount(self) -> None:
@@ -86,7 +86,12 @@ class LiveCalls(View):
             self.restart(filter_text)
         else:
             self.load()
+        self.flushing.resume()
         self.calls.focus()
+
+    def leave(self) -> None:
+        """Once a second is enough to see that what comes does not become too much."""
+        self.flushing.pause()
 
     def set_filter(self, text: str) -> None:
         """While it is typed; the gateway is asked when the fingers rest."""
@@ -199,6 +204,8 @@ class LiveCalls(View):
             self.rate_marks = [*self.rate_marks, self.tail.received][-6:]
             if self.display:
                 self.draw_head()
+            else:
+                self.flush()
 
     @property
     def rate(self) -> float:

@@ -59,6 +59,7 @@ class Logs(LiveCalls):
         return self.query_one("#pane", CallPane)
 
     def leave(self) -> None:
+        super().leave()
         if self.wish is not None:
             self.wish.stop()
 

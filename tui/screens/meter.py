@@ -1,4 +1,4 @@
-"""What the playground measures of its runs: route, time to first token, speed, tokens, cost."""
+"""What the playground shows of its runs: the answer as far as it has come, and route, time to first token, speed, tokens, cost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from tui import figures
 from tui.running import Run
 from tui.widgets.line import Line, wrapped
 from tui.widgets.marks import sparkline
+
+
+def answer_lines(run: Run, width: int) -> list[Line]:
+    lines: list[Line] = [*wrapped(run.reasoning[-400:], width, "dim"), []] if run.reasoning and not run.text else []
+    lines += wrapped(run.text + ("" if run.done else "▌"), width)
+    return [*lines, [], *wrapped(f"✖ {run.error}", width, "bad")] if run.error else lines
 
 
 def meter_lines(runs: Sequence[Run], width: int) -> list[Line]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
-from typing import Any
-
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -19,19 +15,18 @@ from gateway.admin.schema.projects import Project
 from tui import clock, figures
 from tui.calls import Client
 from tui.location import Location
-from tui.running import Run, recorded
-from tui.screens.meter import meter_lines
+from tui.running import Run, recorded, session_key
+from tui.screens.meter import answer_lines, meter_lines
+from tui.screens.playground_form import TYPED, mistakes_of, most_nusd, prompt_items, request_of, tokens_in
 from tui.screens.secret import snippet
 from tui.screens.view import ASKED, View
 from tui.widgets.bound import bindings
-from tui.widgets.editor import EditorPanel, Item
-from tui.widgets.line import Line, wrapped
+from tui.widgets.editor import EditorPanel
+from tui.widgets.line import Line
 from tui.widgets.marks import Glyphs
 from tui.widgets.panel import TextPanel
 
 FRAMES = 15
-EPHEMERAL = "for this session"
-TYPED = "typed"
 LEAST_FOR_TWO = 120
 
 
@@ -79,7 +74,7 @@ class Playground(View):
         self.runs: list[Run] = []
         self.past: list[tuple[str, str, str]] = []
         self.comparing = False
-        self.drawn: tuple[Any, ...] = ()
+        self.ended: list[Run] = []
         self.making = False
         self.may_spend = False
         """Of a protected context: whether it was asked for in this session."""
@@ -106,7 +101,8 @@ class Playground(View):
         self.set_class(Glyphs.ascii, "ascii")
         self._show_half("asking")
         self.query_one(TextArea).border_title = "Message"
-        self.set_interval(1 / FRAMES, self._paint)
+        self.query_one(TextArea).cursor_blink = False
+        self.painting = self.set_interval(1 / FRAMES, self._paint, pause=True)
         self._draw_answers()
 
     @property
@@ -153,19 +149,7 @@ class Playground(View):
                 self.form.set_value("project", self.place.project)
             return
         project = self.place.project if self.place.project in slugs else (slugs[0] if slugs else "")
-        self.form.set_items(
-            [
-                Item("choice", "project", "Project", project, slugs),
-                Item("choice", "way", "Key", EPHEMERAL, (EPHEMERAL, TYPED)),
-                Item("text", "secret", "  the key", "", secret=True),
-                Item("text", "model", "Model or tier", "fast"),
-                Item("text", "second", "Second model", ""),
-                Item("text", "temperature", "Temperature", ""),
-                Item("text", "max_tokens", "Max tokens", "512"),
-                Item("choice", "stream", "Stream", "yes", ("yes", "no")),
-                Item("text", "system", "System", ""),
-            ]
-        )
+        self.form.set_items(prompt_items(project, slugs))
         self._hide_unused()
         if self.given_key:
             self.take_key(self.given_key)
@@ -204,39 +188,15 @@ class Playground(View):
     # Running
 
     def on_editor_panel_edited(self) -> None:
-        self.form.set_mistakes(self._mistakes())
+        self.form.set_mistakes(mistakes_of(self.form))
         self._hide_unused()
-        self._draw_status()
+        self.optyx.redraw_chrome()
 
     def on_text_area_changed(self) -> None:
-        self._draw_status()
-
-    def _mistakes(self) -> dict[str, str]:
-        mistakes = {}
-        temperature, most = self.form.value("temperature"), self.form.value("max_tokens")
-        if temperature and not re.fullmatch(r"[0-2](\.\d+)?", temperature):
-            mistakes["temperature"] = "a number from 0 to 2, or nothing"
-        if most and not most.isdigit():
-            mistakes["max_tokens"] = "a whole number, or nothing"
-        return mistakes
-
-    def body(self, model: str) -> dict[str, Any]:
-        form = self.form
-        messages = [{"role": "user", "content": self.query_one(TextArea).text}]
-        if form.value("system").strip():
-            messages.insert(0, {"role": "system", "content": form.value("system").strip()})
-        body: dict[str, Any] = {"model": model, "messages": messages}
-        if form.value("temperature"):
-            body["temperature"] = float(form.value("temperature"))
-        if form.value("max_tokens"):
-            body["max_tokens"] = int(form.value("max_tokens"))
-        if form.value("stream") == "yes":
-            body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
-        return body
+        self.optyx.redraw_chrome()
 
     def action_run(self) -> None:
-        if not self.form.items or self._mistakes():
+        if not self.form.items or mistakes_of(self.form):
             self.form.focus()
             return
         if not self.query_one(TextArea).text.strip():
@@ -260,23 +220,7 @@ class Playground(View):
             self.optyx.say("Type a key, or choose the one made for this session.", "warning")
         elif not self.making:
             self.making = True
-            until = f"{clock.moment() + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
-
-            def make(client: Client) -> NewKey:
-                made = client.create_key(project, {"name": f"playground-{clock.moment():%H%M%S}", "expires_at": until})
-                client.save_limits(
-                    "key",
-                    made.id,
-                    {
-                        "rpm": None,
-                        "tpm": None,
-                        "concurrency": None,
-                        "budgets": [{"amount_usd": "1", "window": "total"}],
-                    },
-                )
-                return made
-
-            self.change("made", make, ASKED)
+            self.change("made", lambda client: session_key(client, project), ASKED)
 
     def _allow(self) -> None:
         self.may_spend = True
@@ -297,15 +241,23 @@ class Playground(View):
         models = [self.form.value("model").strip() or "fast"]
         if self.comparing and self.form.value("second").strip():
             models.append(self.form.value("second").strip())
-        self._paint()
-        for run in self.runs:
-            if not run.done:
-                run.stop()
-        self.runs, self.drawn = [Run(self.optyx.url, secret, self.body(model)) for model in models], ()
+        self._drop_runs()
+        message = self.query_one(TextArea).text
+        self.runs = [Run(self.optyx.url, secret, request_of(self.form, message, model)) for model in models]
         for run in self.runs:
             run.start()
+        self.painting.resume()
         self._show_second(len(self.runs) > 1)
         self._look_at_answer()
+
+    def _drop_runs(self) -> None:
+        """What still runs is stopped, what has ended is in the history, and a record to come is of no use."""
+        self._paint()
+        for run in self.runs:
+            run.stop()
+        self.forget("record_0")
+        self.forget("record_1")
+        self.runs, self.ended = [], []
 
     def action_stop(self) -> None:
         running = [run for run in self.runs if not run.done]
@@ -321,18 +273,16 @@ class Playground(View):
             self.optyx.call_later(self.optyx.run_action, "back")
 
     def _paint(self) -> None:
-        if not self.runs or not self.display:
-            return
-        now = tuple(
-            (len(run.text), len(run.reasoning), run.done, run.record is not None, run.error) for run in self.runs
-        )
-        if now == self.drawn and all(run.done for run in self.runs):
-            return
-        for index, run in enumerate(self.runs):
-            if run.done and (index >= len(self.drawn) or not self.drawn[index][2]):
+        """As long as something runs, so many times a second."""
+        is_over = all(run.done for run in self.runs)
+        for run in self.runs:
+            if run.done and run not in self.ended:
+                self.ended.append(run)
                 self._ended(run)
-        self.drawn = now
         self._draw_answers()
+        if is_over:
+            self.painting.pause()
+            self.optyx.redraw_chrome()
 
     def _ended(self, run: Run) -> None:
         self.past.insert(0, (f"{clock.moment():%H:%M}", run.model, figures.duration(run.first_ms)))
@@ -343,9 +293,11 @@ class Playground(View):
 
     def arrived_record_0(self, data: LogDetail) -> None:
         self.runs[0].record = data
+        self._draw_answers()
 
     def arrived_record_1(self, data: LogDetail) -> None:
         self.runs[1].record = data
+        self._draw_answers()
 
     def failed_record_0(self, error: Exception) -> None:
         """A record that is not there yet is no reason to disturb."""
@@ -365,15 +317,8 @@ class Playground(View):
                     panel.set_lines([[("Write a message and press ", "dim"), ("^r", "key"), (".", "dim")]])
                 continue
             run = self.runs[index]
-            word = "streaming" if not run.done else "stopped" if run.cancelled else "failed" if run.error else "whole"
-            panel.set_title(f"{run.model} ({word}, {figures.duration(run.elapsed_ms)})")
-            width = panel.inner_width
-            lines: list[Line] = (
-                [*wrapped(run.reasoning[-400:], width, "dim"), []] if run.reasoning and not run.text else []
-            )
-            lines += wrapped(run.text + ("" if run.done else "▌"), width)
-            if run.error:
-                lines += [[], *wrapped(f"✖ {run.error}", width, "bad")]
+            panel.set_title(f"{run.model} ({run.word}, {figures.duration(run.elapsed_ms)})")
+            lines = answer_lines(run, panel.inner_width)
             panel.lines = lines
             panel.top = max(0, len(lines) - panel.inner_height) if not run.done or panel.top else panel.top
             panel.changed()
@@ -381,25 +326,6 @@ class Playground(View):
         meter.set_lines(meter_lines(self.runs, meter.inner_width))
         rows: list[Line] = [[(at, "dim"), (f"  {model:24}", ""), (first, "dim")] for at, model, first in self.past[:4]]
         self.query_one("#past", TextPanel).set_lines(rows or [[("no run yet", "dim")]])
-
-    def _draw_status(self) -> None:
-        self.optyx.redraw_chrome()
-
-    def most_nusd(self) -> int | None:
-        """What a run can cost at most, by the price table; None when a price is unknown."""
-        name = self.form.value("model").strip()
-        tier = next((one for one in self.tiers if one.name == name), None)
-        first = (tier.stand_in or next(iter(tier.targets), None)) if tier else None
-        wanted = first.model if first else name
-        model = next((one for one in self.models if one.id == wanted), None)
-        if model is None or model.input_nusd is None:
-            return None
-        out = int(self.form.value("max_tokens") or model.max_output_tokens or 0)
-        return (self.tokens_in() * model.input_nusd + out * (model.output_nusd or 0)) // 1_000_000
-
-    def tokens_in(self) -> int:
-        text = self.query_one(TextArea).text + self.form.value("system")
-        return len(text.encode("utf-8", "replace")) // 3 + 8
 
     # Acting
 
@@ -420,8 +346,7 @@ class Playground(View):
             self.optyx.go(Location("detail", object=self.runs[0].request_id))
 
     def action_clear(self) -> None:
-        self.runs = []
-        self.drawn = ()
+        self._drop_runs()
         self.query_one(TextArea).text = ""
         self._draw_answers()
         self.query_one(TextArea).focus()
@@ -461,10 +386,11 @@ class Playground(View):
     def status(self) -> Line:
         if not self.form.items:
             return []
-        most = self.most_nusd()
+        message = self.query_one(TextArea).text
+        most = most_nusd(self.form, message, self.tiers, self.models)
         bound = f"at most {figures.cost(most)}" if most is not None else "price unknown"
         return [
-            (f"about {self.tokens_in()} tokens in · {bound}", ""),
+            (f"about {tokens_in(self.form, message)} tokens in · {bound}", ""),
             ("   runs are real calls" + (": logged, priced, counted" if self.app.size.width >= 100 else ""), "dim"),
         ]
 

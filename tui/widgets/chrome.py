@@ -163,7 +163,9 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label(":", markup=False)
-        yield Input(suggester=Words(self.words), compact=True, select_on_focus=False)
+        field = Input(suggester=Words(self.words), compact=True, select_on_focus=False)
+        field.cursor_blink = False  # it would draw twice a second while nothing is typed
+        yield field
 
     def open(self, kind: str, text: str = "") -> None:
         self.kind = kind

@@ -19,7 +19,7 @@ async def test_the_playground_streams_measures_and_says_what_it_cost(gateway):
         await until(lambda: app.view.runs[0].done, pilot)
         text = screen_text(app)
         assert "tok/s" in text
-        assert "req_play0001" in text
+        assert "req_00000000f1a5" in text
         assert SECRET not in text
         assert asked(gateway, "POST", "/chat/completions")[0]["messages"] == [{"role": "user", "content": "why"}]
 
