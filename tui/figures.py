@@ -43,6 +43,10 @@ def count(number: float | None) -> str:
     return f"{share:.{places}f}{letter}"
 
 
+def calls(number: int) -> str:
+    return f"{number:,} call{'' if number == 1 else 's'}"
+
+
 def rate(number: float | None) -> str:
     if number is None:
         return NONE

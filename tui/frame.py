@@ -11,7 +11,7 @@ from tui.keys import Action, letter
 from tui.launch import LEAST
 from tui.widgets.chrome import ALWAYS, Banner, Prompt, keys_line, tabs_line, top_line
 from tui.widgets.dialogs import Dialog
-from tui.widgets.line import Line, visible
+from tui.widgets.line import Line, cell_len, ends, fit, visible
 from tui.widgets.panel import Bar
 
 if TYPE_CHECKING:
@@ -106,9 +106,12 @@ def _banner(app: OptyxApp) -> list[Line]:
 
 
 def _status(app: OptyxApp) -> Line:
+    """What can be taken back stands at the right, where no long status takes its place."""
     left_s = app.undo.left_s
-    view = app.view
+    view, width = app.view, app.size.width
     line: Line = [(" ", ""), *(view.status() if view is not None and view.is_mounted else [])]
-    if left_s:
-        line += [("   ", ""), ("Undo: ", "accent"), (f"{app.undo.text} (u, {left_s} s)", "")]
-    return line
+    if not left_s:
+        return line
+    seconds = f" (u, {left_s} s) "
+    what = fit(app.undo.text, min(cell_len(visible(app.undo.text)), width // 2 - len(seconds)))
+    return ends(line, [("Undo: ", "accent"), (what + seconds, "")], width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tui.faults import usage
+from tui.figures import calls
 
 NAMES = ("default_tier", "tiers", "allowed_models", "failover", "capture", "timezone")
 UPKEEP = ("version", "updated_at", "updated_by", "audit_id", "id")
@@ -28,7 +29,7 @@ def of_the_day(refused: int, no_fallback: int, elsewhere: int, examined: int) ->
     """What a preview says of all calls, in a sentence without its end."""
     others = ((elsewhere, "gone elsewhere"), (no_fallback, "had no fallback"))
     rest = "".join(f", {number:,} would have {what}" for number, what in others if number)
-    return f"{refused:,} of {examined:,} calls of the last 24 h would have been refused{rest}"
+    return f"{refused:,} of {calls(examined)} of the last 24 h would have been refused{rest}"
 
 
 def without_upkeep(settings: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ PLACES = {
     "providers": (Location("providers"), "groq"),
     "limits": (Location("limits"), ">project acme"),
     "playground": (Location("playground"), "Message"),
-    "audit": (Location("audit"), "2026-11-24 11:58:31"),
+    "audit": (Location("audit"), "11-24 11:58:31"),
     "models": (Location("models"), "gpt-6-luna"),
     "usage": (Location("usage"), "research"),
     "connect": (Location("connect"), "Context    prod"),

@@ -287,7 +287,7 @@ def test_what_nothing_copies_can_be_shown_and_selected(gateway, tmp_path):
         terminal.wait_for("take at once")
         terminal.send(b"1")
         terminal.wait_for("was not copied")
-        assert "copying is off (OPTYX_CLIPBOARD=off)" in terminal.words
+        terminal.wait_for("copying is off (OPTYX_CLIPBOARD=off)")
         before = len(terminal.output)
         terminal.send(b"1")
         terminal.wait_for("enter goes back")

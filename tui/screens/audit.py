@@ -41,6 +41,14 @@ COLUMNS: list[Column[AuditEntry]] = [
     Column("FROM", 13, lambda one: (one.origin or figures.NONE, "dim"), lambda one: one.origin, "left", 4),
     Column("RESULT", 10, _result, lambda one: one.result, "left", 2),
 ]
+NARROW: list[Column[AuditEntry]] = [
+    Column("TIME (UTC)", 14, lambda one: (_at(one)[5:], "dim"), lambda one: one.at),
+    Column("ACTOR", 13, COLUMNS[1].draw, COLUMNS[1].value),
+    Column("ACTION", 16, COLUMNS[2].draw, COLUMNS[2].value),
+    *COLUMNS[3:5],
+    Column("RESULT", 9, _result, lambda one: one.result),
+]
+"""Under 100 columns: without the year, so that what was changed, and whether, stand beside it."""
 TYPED_AFTER_S = 0.25
 SCREEN_OF = {
     "project": "projects",
@@ -92,6 +100,7 @@ class Audit(View):
     def fit_in(self) -> None:
         super().fit_in()
         self.set_class(self.app.size.height < 30, "low")
+        self.rows.columns = COLUMNS if self.app.size.width >= 100 else NARROW
 
     def visit(self, place: Location) -> None:
         self.asked = place.filter

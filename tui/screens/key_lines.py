@@ -40,7 +40,7 @@ def key_lines(one: Key, width: int, compact: bool) -> list[Line]:
         trend: Line = [
             ("24 h ", "dim"),
             (sparkline(one.requests_series, 24), "spark"),
-            (f"  {one.requests_24h:,} calls", "dim"),
+            (f"  {figures.calls(one.requests_24h)}", "dim"),
         ]
         return [
             head,

@@ -178,7 +178,11 @@ class Keys(View):
 
         self.app.push_screen(
             Form(
-                f"New key for {project if self.place.project else '…'}", fields, "create", ["The secret is shown once."]
+                f"New key for {project}" if self.place.project else "New key",
+                fields,
+                "create",
+                ["The secret is shown once."],
+                at=len(fields[0].choices) == 1,
             ),
             given,
         )
@@ -204,7 +208,7 @@ class Keys(View):
             return
         fields = [Field("grace", "Old secret works for", "24h", choices=tuple(GRACES))]
         notes = [
-            f"{one.name} gets a new secret, shown once. Last used {figures.ago(one.last_used_at)}, {one.requests_24h:,} calls in 24 h."
+            f"{one.name} gets a new secret, shown once. Last used {figures.ago(one.last_used_at)}, {figures.calls(one.requests_24h)} in 24 h."
         ]
 
         def given(answers: dict[str, str] | None) -> None:
@@ -214,13 +218,17 @@ class Keys(View):
 
         self.app.push_screen(Form(f"Rotate {one.name}", fields, "rotate", notes), given)
 
+    def _names(self, chosen: list[Key]) -> str:
+        """A key called `default` is in many projects."""
+        return ", ".join(one.name if self.place.project else f"{one.name} of {one.project}" for one in chosen)
+
     def action_disable(self) -> None:
         chosen = [one for one in self.rows.chosen() if one.status not in ("revoked", "expired")]
         if not chosen:
             return
         enable = all(one.status == "disabled" for one in chosen)
         verb = "enable" if enable else "disable"
-        names = ", ".join(one.name for one in chosen)
+        names = self._names(chosen)
 
         def act() -> None:
             self.rows.marked.clear()
@@ -236,7 +244,9 @@ class Keys(View):
             return
         calls = sum(one.requests_24h for one in chosen)
         used = figures.ago(max((one.last_used_at or "" for one in chosen), default=""), "never")
-        self.optyx.confirm(f"Disable {names}?", [f"It made {calls:,} calls in 24 h, the last {used}."], "disable", act)
+        self.optyx.confirm(
+            f"Disable {names}?", [f"It made {figures.calls(calls)} in 24 h, the last {used}."], "disable", act
+        )
 
     def action_revoke(self) -> None:
         """One key by its typed name; several by their number, after all their names."""
@@ -249,7 +259,7 @@ class Keys(View):
         who, whom = ("They", "them") if many else ("It", "it")
         effect = [
             *([f"{len(chosen)} keys: {names}."] if many else []),
-            f"{who} made {calls:,} calls in 24 h. Programs that use {whom} are refused from now on, for ever.",
+            f"{who} made {figures.calls(calls)} in 24 h. Programs that use {whom} are refused from now on, for ever.",
         ]
 
         def act() -> None:

@@ -99,6 +99,10 @@ LEAST_OF_FIGURES = 12
 KEEP_EVERY_S = 60.0
 
 
+CALM: Line = [("● ", "good"), ("Nothing needs attention.", "")]
+NO_CALLS: Line = [("No calls yet. ", "dim"), ("3", "key"), (" opens the projects: make a key and send one.", "dim")]
+
+
 class Overview(View):
     """Figures of the chosen window ([ and ] change it), the health of every provider, what needs a person, who spends, what went wrong.
 
@@ -155,10 +159,8 @@ class Overview(View):
 
     def _empty_texts(self) -> None:
         self.grid("targets").empty = [[("No providers yet. ", "dim"), ("5", "key"), (" shows how to add one.", "dim")]]
-        self.grid("attention").empty = [[("● ", "good"), ("Nothing needs attention.", "")]]
-        self.grid("top-rows").empty = [
-            [("No calls yet. ", "dim"), ("3", "key"), (" opens the projects: make a key and send one.", "dim")]
-        ]
+        self.grid("attention").empty = [CALM]
+        self.grid("top-rows").empty = [NO_CALLS]
         self.grid("errors").empty = [[("● ", "good"), ("No errors in this window.", "")]]
 
     def grid(self, name: str) -> GridTable[Any]:
@@ -230,7 +232,9 @@ class Overview(View):
             f"t: {names[(self.top_by + 1) % 3]}   s sort",
         )
         asking = f" ({len(data.attention)})" if data.attention else ""
-        self.grid("attention").set_rows(data.attention, f"Needs attention{asking}")
+        attention = self.grid("attention")
+        attention.empty = [CALM] if data.top_projects or not self.has_class("compact") else [CALM, [], NO_CALLS]
+        attention.set_rows(data.attention, f"Needs attention{asking}")
         self.grid("errors").set_rows(data.latest_errors, "Latest errors", "enter open   l all errors")
 
     def next_panel(self, step: int) -> None:

@@ -141,8 +141,10 @@ class Projects(View):
         self.optyx.project_names = [one.slug for one in data]
         self.rows.set_rows(data)
         self.rows.set_title(f"Projects ({len(data)})")
-        if first and self.place.object:
-            self._select(self.place.object)
+        wanted = self.just_made or (self.place.object if first else "")
+        if wanted:
+            self._select(wanted)
+        self.just_made = ""
         self._draw()
 
     def on_grid_table_moved(self) -> None:
@@ -231,9 +233,12 @@ class Projects(View):
         )
 
     first_key = ""
+    just_made = ""
+    """What the cursor goes to once it is in the list."""
 
     def arrived_created(self, made: Project) -> None:
         self.optyx.say(f"Made project {made.name}.")
+        self.just_made = made.id
         self.load()
         if self.first_key:
             from tui.screens.key_form import make_key

@@ -230,8 +230,8 @@ class Settings(View):
             return
         before = msgspec.to_builtins(self.base)
         effect = [f"{name}: {word(before.get(name))} → {word(value)}" for name, value in changes.items()]
-        if self.preview and self.preview.impact:
-            told = self.preview
+        told = self.preview
+        if told is not None:
             effect.append(f"{of_the_day(told.refused, told.no_fallback, told.elsewhere, told.examined)}.")
         version = self.base.version + 1 if self.base else 1
         question = f"Save v{version} of {self.project}?"
@@ -369,11 +369,12 @@ class Settings(View):
             ]
         changes = self.changes()
         told = self.preview
-        met = f" · refuses {told.refused:,} calls" if told and told.refused else ""
+        met = f" · refuses {figures.calls(told.refused)}" if told and told.refused else ""
         if told and not met and told.impact:
-            met = f" · moves {told.elsewhere + told.no_fallback:,} calls, refuses none"
+            met = f" · moves {figures.calls(told.elsewhere + told.no_fallback)}, refuses none"
+        none = f" · refuses none of {figures.calls(told.examined)}" if told and changes and not met else ""
         return [
-            (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{met}", "warn" if met else ""),
+            (f"{len(changes)} change{'s' if len(changes) != 1 else ''}{met or none}", "warn" if met else ""),
             ("   ↑↓ field  ←→ choose  / finds a model  tab review" if self.takes_turns() else _HINT, "dim"),
         ]
 

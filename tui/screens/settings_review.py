@@ -66,13 +66,13 @@ def _impact(changes: dict[str, Any], preview: Preview | None, width: int) -> lis
     lines: list[Line] = []
     for one in preview.impact:
         sign, style, what = OUTCOMES.get(one.outcome, ("▲ ", "warn", one.outcome))
-        text = f"{one.requests:,} calls of key {one.key} {what}: {one.reason}"
+        text = f"{figures.calls(one.requests)} of key {one.key} {what}: {one.reason}"
         lines += [[(sign if not index else "  ", style), *row] for index, row in enumerate(wrapped(text, width - 2))]
     if not preview.impact:
-        lines.append([("● ", "good"), (f"none of {preview.examined:,} calls would have been refused", "")])
+        lines.append([("● ", "good"), (f"none of {figures.calls(preview.examined)} would have been refused", "")])
     else:
         others = preview.examined - preview.refused - preview.no_fallback - preview.elsewhere
-        lines.append([("● ", "good"), (f"{others:,} other calls unaffected", "")])
+        lines.append([("● ", "good"), (f"{others:,} other call{'' if others == 1 else 's'} unaffected", "")])
     return lines
 
 

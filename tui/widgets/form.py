@@ -91,8 +91,12 @@ class Form(Dialog):
 
     KEYS = (("^s", "send"), ("tab", "next"), ("enter", "next, at the end send"), ("←→", "choose"), ("esc", "cancel"))
 
-    def __init__(self, title: str, fields: Sequence[Field], verb: str, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, title: str, fields: Sequence[Field], verb: str, notes: Sequence[str] = (), *, at: int = 0
+    ) -> None:
+        """`at`: the field to begin with."""
         super().__init__(title)
+        self.at = at
         self.fields, self.verb, self.notes = list(fields), verb, notes
         self.editors = [TextKeys(field.value) for field in self.fields]
         self.complained = False

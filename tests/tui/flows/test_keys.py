@@ -27,6 +27,24 @@ async def test_a_key_is_disabled_by_Y_alone_and_comes_back_with_u(gateway):
         assert gateway.keys["acme"][1].status == "active"
 
 
+async def test_among_keys_of_all_projects_the_question_names_the_project_too(gateway):
+    async with stage(gateway, WIDE, Location("keys")) as (app, pilot):
+        await pilot.press("j", "d")
+        await armed(app, pilot)
+        assert "Disable ci-deploy of acme?" in screen_text(app)
+        await pilot.press("escape")
+
+
+async def test_with_one_project_a_new_key_begins_with_its_name(gateway):
+    gateway.projects = gateway.projects[:1]
+    async with stage(gateway, SMALL, Location("keys")) as (app, pilot):
+        await pilot.press("n")
+        await until(lambda: "New key" in screen_text(app), pilot)
+        await typed(pilot, "lena")
+        assert ">Name            lena" in screen_text(app)
+        await pilot.press("escape")
+
+
 @pytest.mark.parametrize("key", ["d", "enter", "escape", "n", "y"])
 async def test_no_other_key_confirms(gateway, key):
     async with stage(gateway, WIDE, KEYS) as (app, pilot):

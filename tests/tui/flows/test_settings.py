@@ -51,6 +51,18 @@ async def test_calls_that_go_elsewhere_are_told_from_refused_ones(gateway):
         await pilot.press("escape")
 
 
+async def test_a_change_that_refuses_nothing_says_so_before_it_is_saved(gateway):
+    async with stage(gateway, SMALL, Location("settings", project="acme")) as (app, pilot):
+        app.view.form.set_value("failover", "off")
+        await until(lambda: "1 change · refuses none of 2,116,755 calls" in screen_text(app), pilot)
+        await pilot.press("ctrl+s")
+        await armed(app, pilot)
+        assert "0 of 2,116,755 calls of the last 24 h would have been refused." in app.screen.effect
+        await pilot.press("Y")
+        await said(app, pilot, "Saved the settings of acme. u undoes.")
+        assert re.search(r"Undo: settings of acme \(u, \d+ s\) *$", screen_text(app).split("\n")[-2])
+
+
 def joined(app) -> str:
     """The screen's words, without its frames and line ends."""
     return " ".join(re.sub(r"[│┌┐└┘─]", " ", screen_text(app)).split())
