@@ -67,8 +67,16 @@ def read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def read_list(text: str) -> Networks:
-    """Networks with commas in between, as OPTYX_TRUSTED_PROXIES has them. Raises ValueError."""
-    found = networks_of(tuple(part.strip() for part in text.split(",") if part.strip()))
+    """Networks with commas in between, as OPTYX_TRUSTED_PROXIES has them. Raises ValueError with every mistake."""
+    parts, mistakes = [part.strip() for part in text.split(",") if part.strip()], []
+    for part in parts:
+        try:
+            read_network(part)
+        except ValueError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+    found = networks_of(tuple(parts))
     everywhere = [cidr for cidr in found.cidrs if cidr.endswith("/0")]
     if everywhere:
         raise ValueError(

@@ -140,6 +140,7 @@ def test_without_trusted_proxies_the_header_counts_for_nothing():
     [
         ("10.0.0.1, proxy.example.com", "'proxy.example.com' is no address and no network"),
         ("10.0.0.5/8", "begins inside of its network"),
+        ("x, y", "'x' is no address and no network such as 10.0.0.0/8 or 2001:db8::/32; 'y' is no address"),
         ("10.0.0.1,0.0.0.0/0", "0.0.0.0/0 would let every caller say where it is"),
         ("::/0", "::/0 would let every caller say where it is"),
     ],

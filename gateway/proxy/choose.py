@@ -92,7 +92,9 @@ def _by_model(catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, 
 def _by_tier(project: Project, key: Key, endpoint: Endpoint, name: str, asked: str | None, why: str) -> Route:
     targets = project.tiers.get(name)
     if not targets:
-        raise NotFound(f"The tier '{name}' has no targets here.", code="model_not_found", param="model")
+        raise NotFound(f"The tier '{name}' has no targets here.", code="model_not_found", param="model") from _nobody(
+            project, key, endpoint, (), name, asked, why
+        )
     fitting = tuple(target for target in targets if target.model.mode == MODES[endpoint])
     if not fitting:
         raise BadRequest(

@@ -91,6 +91,14 @@ async def test_a_tier_for_something_else_shows_what_it_is_for(gateway):
     assert route["candidates"][0]["why"] == "it is for embedding"
 
 
+async def test_a_tier_without_targets_is_named_all_the_same(gateway):
+    await gateway.execute("DELETE FROM tier_targets WHERE tier = 'smart'")
+    refused = await gateway.chat(model="smart")
+    assert (refused.status, refused.headers["x-optyx-tier"]) == (404, "smart")
+    route = await told(gateway, refused)
+    assert (route["policy"], route["why"], route["candidates"]) == ("tier", "tier smart, named as the model", [])
+
+
 async def test_a_tier_whose_targets_could_not_be_asked_shows_why_each(make_gateway):
     gateway = await make_gateway(OPENAI_API_KEY="", OPENAI_BASE_URL="", GOOGLE_API_KEY="", GOOGLE_BASE_URL="")
     refused = await gateway.chat()
