@@ -43,6 +43,7 @@ class Settings(View):
     """
 
     scope = "settings"
+    every_s = 5.0
     about = {
         "form": "The settings. ↑ ↓ go from field to field, ← → choose, space switches, letters type; / finds a model.",
         "review": "What saving would change, what of the last 24 hours it would have refused, values in effect, older versions.",
@@ -68,6 +69,10 @@ class Settings(View):
         self.resting: Timer | None = None
         self.saving: dict[str, Any] = {}
         self.project = ""
+        self.is_whole = False
+        """Whether everything has been asked for since it came into view; from then on only whether somebody has saved."""
+        self.newer: ProjectSettings | None = None
+        """What somebody else has saved since this form was opened."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="columns"):
@@ -87,15 +92,17 @@ class Settings(View):
 
     def visit(self, place: Location) -> None:
         if place.project != self.project:
-            self.project, self.base, self.preview = place.project, None, None
+            self.project, self.base, self.preview, self.newer = place.project, None, None, None
+        self.is_whole = False
         super().visit(place)
         self.form.focus()
 
     def load(self) -> None:
-        """Never over what was typed: an open form keeps its text, and saving finds a conflict."""
-        if self.has_unsaved():
-            return
+        """Never over what was typed: an open form keeps its text, and says that somebody else has saved."""
         project = self.project
+        if self.base is not None and (self.is_whole or self.has_unsaved()):
+            self.ask("now", lambda client: client.settings(project))
+            return
 
         def fetch(client: Client) -> Loaded:
             settings, etag = client.settings(project)
@@ -110,8 +117,19 @@ class Settings(View):
 
     def arrived_settings(self, data: Loaded) -> None:
         self.base, self.etag, self.models, self.tiers, self.versions = data
-        self.preview = None
+        self.preview, self.newer, self.is_whole = None, None, True
         self._fill(self.base)
+
+    def arrived_now(self, data: tuple[ProjectSettings, str]) -> None:
+        settings, etag = data
+        if etag == self.etag:
+            return
+        if self.has_unsaved():
+            self.newer = settings
+            self._draw()
+        else:
+            self.is_whole = False
+            self.load()
 
     def _fill(self, values: ProjectSettings) -> None:
         self.form.set_items(settings_items(values, self.tiers, self.models), keep_place=True)
@@ -206,7 +224,10 @@ class Settings(View):
         changes = self.changes()
         base = self.base
         version = base.version if base else 0
-        self.form.set_title(f"Settings of {self.project}", "● modified" if changes else f"● saved v{version}")
+        state = "● modified" if changes else f"● saved v{version}"
+        if self.newer is not None:
+            state = f"▲ v{self.newer.version} saved by {self.newer.updated_by or 'somebody'} {figures.ago(self.newer.updated_at)}"
+        self.form.set_title(f"Settings of {self.project}", state)
         panel = self.query_one("#review", TextPanel)
         if base is None:
             panel.set_lines([[("Loading…", "dim")]])

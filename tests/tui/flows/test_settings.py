@@ -8,6 +8,7 @@ from gateway.admin.schema.settings import Impact
 from tests.tui.flows.acts import armed, asked, said, typed
 from tests.tui.stage import SMALL, WIDE, screen_text, stage, until
 from tui.location import Location
+from tui.screens.conflict import Conflict
 from tui.widgets.dialogs import Confirm
 
 
@@ -76,6 +77,23 @@ async def test_a_mistake_blocks_saving_and_is_gone_to(gateway):
         assert "write provider/model" in screen_text(app)
         assert app.view.form.current.name == "tier:fast"
         assert not asked(gateway, "PATCH", "/settings")
+
+
+async def test_what_somebody_else_saves_is_shown_and_never_over_what_was_typed(gateway):
+    async with stage(gateway, WIDE, Location("settings", project="acme")) as (app, pilot):
+        gateway.settings.version, gateway.settings.failover = 42, False
+        app.view.load()
+        await until(lambda: "● saved v42" in screen_text(app) and app.view.form.value("failover") == "off", pilot)
+        app.view.form.set_value("failover", "on")
+        gateway.settings.version, gateway.settings.updated_by, gateway.settings.capture = 43, "omar", True
+        app.view.load()
+        await until(lambda: "▲ v43 saved by omar" in screen_text(app), pilot)
+        assert app.view.form.value("failover") == "on"
+        await pilot.press("ctrl+s")
+        await armed(app, pilot)
+        await pilot.press("Y")
+        await until(lambda: isinstance(app.screen, Conflict), pilot)
+        await pilot.press("escape")
 
 
 async def test_two_people_saving_lose_nothing(gateway):
