@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from gateway.proxy.heading import Heading
+
 
 class Waiting(msgspec.Struct, eq=False, kw_only=True):
     """A client while its call is under way; the half of proxy.call.Caller that has nothing to do with how a request is read."""
 
     keep_alive: bool
     digest: bytes | None = None
+    heading: Heading | None = None
     is_http_10: bool = False
     is_gone: bool = False
     is_paused: bool = False

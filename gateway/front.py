@@ -255,6 +255,9 @@ class AiohttpCaller(Waiting, eq=False):
         return cls(message.headers.get, request, keep_alive=keep_alive, is_http_10=message.version == HttpVersion10)
 
     async def body(self, limit: int) -> bytes:
+        length = self.header("content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise too_large(limit)
         if (self.header("expect") or "").lower() == "100-continue":
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         content = self._request._payload

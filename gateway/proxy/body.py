@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 
 from gateway.depth import MAX_DEPTH, is_too_deep
-from gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from gateway.errors import BadRequest, TooLarge
 from gateway.providers.provider import Endpoint
-from gateway.proxy.call import Caller
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
@@ -33,22 +32,6 @@ class Asked(msgspec.Struct):
     max_tokens: int | None
     n: int
     user: str | None
-
-
-async def read(caller: Caller, limit: int) -> bytes:
-    """The body's bytes. Refused by its length before a byte is read. Raises TooLarge, UnsupportedMedia, BadRequest."""
-    encoding = caller.header("content-encoding")
-    if encoding is not None and encoding.strip().lower() != "identity":
-        raise UnsupportedMedia(
-            f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is.", code="unsupported_encoding"
-        )
-    kind = caller.header("content-type")
-    if kind is not None and not _is_json(kind):
-        raise UnsupportedMedia(f"Content-Type {kind[:60]!r} is not supported; send application/json.")
-    length = caller.header("content-length")
-    if length is not None and length.isdigit() and int(length) > limit:
-        raise too_large(limit)
-    return await caller.body(limit)
 
 
 def too_large(limit: int) -> TooLarge:
@@ -128,13 +111,6 @@ def _require_unique_names(body: bytes) -> None:
         json.loads(body, object_pairs_hook=keep)
     except (ValueError, RecursionError):
         raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
-
-
-def _is_json(kind: str) -> bool:
-    if kind == "application/json":
-        return True
-    plain = kind.partition(";")[0].strip().lower()
-    return plain == "application/json" or (plain.startswith("application/") and plain.endswith("+json"))
 
 
 def _require_embeddable(values: dict[str, Any]) -> None:

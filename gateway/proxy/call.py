@@ -23,13 +23,14 @@ from gateway.limits.pools import Stood
 from gateway.metrics import Metrics
 from gateway.networks import Networks
 from gateway.providers.provider import Adapter, Endpoint
-from gateway.proxy.choose import Route
+from gateway.proxy.choose import Route, Routes
 from gateway.records import NOT_TRIED, AttemptRecord, EndReason, Final, Record
 from gateway.reply import Reply
 from gateway.upstream import Upstream
 
 if TYPE_CHECKING:
     from gateway.proxy.forward import Relay
+    from gateway.proxy.heading import Heading
 
 _numbers = iter(range(1, 1 << 62))
 
@@ -39,6 +40,8 @@ class Caller(Protocol):
     transport's buffer, and `is_paused` says that it is full."""
 
     digest: bytes | None
+    heading: Heading | None
+    """What its head says, where it has been read."""
     is_gone: bool
     is_paused: bool
     keep_alive: bool
@@ -55,7 +58,7 @@ class Caller(Protocol):
         ...
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises errors.TooLarge, errors.BadRequest (slow or broken), ConnectionError."""
+        """The whole body. Raises errors.TooLarge (by its length, before a byte is read), errors.BadRequest (slow or broken), ConnectionError."""
         ...
 
     def write(self, data: bytes) -> None: ...
@@ -89,7 +92,7 @@ class Plane:
 
     __slots__ = (
         "adapters", "callers", "capture", "cors_origins", "durable", "find_key", "force_openai_failover", "health", "holder", "idempotency",
-        "is_draining", "journal", "late_keys", "limits", "max_body", "metrics", "on_quiet", "on_unrecorded", "relays", "running_on",
+        "is_draining", "journal", "late_keys", "limits", "max_body", "metrics", "on_quiet", "on_unrecorded", "relays", "routes", "running_on",
         "trusted_proxies", "uncounting", "upstream", "version",
     )  # fmt: skip
 
@@ -139,6 +142,7 @@ class Plane:
         self.trusted_proxies = trusted_proxies
         self.is_draining = False
         self.relays: set[Relay] = set()
+        self.routes = Routes()
         self.uncounting: set[str] = set()
         """Ids of providers that refuse `stream_options`, learnt from their refusals."""
         self.running_on = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.catalog import NO_RULES, Catalog, Key, Project, Target
 from gateway.errors import LimitReached, Refusal, Unprocessable
-from gateway.ledger import Price, Usage, cost_nusd, nusd, usd
+from gateway.ledger import Price, Usage, cost_nusd, usd
 from gateway.limits.limits import Hold, Limits, Need
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call
@@ -133,16 +133,6 @@ def downgrade(limits: Limits, catalog: Catalog, call: Call, project: Project, ke
     if plan is None or not plan.has_budget:
         return None
     return limits.downgrade(Need(plan, call.user, route.targets, route.tier, 0, 0, call.created_at))
-
-
-def read_ceiling(value: str | None) -> int | None:
-    """x-optyx-max-cost-usd in nano-USD. Raises ValueError for what is no amount."""
-    if value is None:
-        return None
-    ceiling = nusd(value)
-    if ceiling < 0:
-        raise ValueError(f"{value!r} is negative")
-    return ceiling
 
 
 def _require_under_ceiling(cost: int | None, ceiling: int) -> None:

@@ -9,6 +9,8 @@ from gateway.errors import BadRequest, Forbidden, NotFound
 from gateway.providers.provider import Endpoint
 
 MODES = {"chat": "chat", "embeddings": "embedding"}
+MOST_KNOWN = 10_000
+"""Routes that are kept; only what a caller may use gets one."""
 
 
 class Route(msgspec.Struct):
@@ -30,6 +32,28 @@ class NobodyInLine(Exception):
     def __init__(self, route: Route) -> None:
         super().__init__(route.why)
         self.route = route
+
+
+class Routes:
+    """What has been chosen under one catalog: the same key asks for the same model again (see `heading` for what that saves)."""
+
+    __slots__ = ("_catalog", "_known")
+
+    def __init__(self) -> None:
+        self._catalog: Catalog | None = None
+        self._known: dict[tuple[Key, Endpoint, str | None, str | None], Route] = {}
+
+    def choose(
+        self, catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, model: str | None, tier: str | None
+    ) -> Route:
+        """What `choose` says. The answer is everybody's: it is not to be changed."""
+        if catalog is not self._catalog or len(self._known) >= MOST_KNOWN:
+            self._catalog, self._known = catalog, {}
+        asked = key, endpoint, model, tier
+        route = self._known.get(asked)
+        if route is None:
+            route = self._known[asked] = choose(catalog, project, key, endpoint, model, tier)
+        return route
 
 
 def choose(
@@ -60,15 +84,11 @@ def is_allowed(model: Model, project: Project, key: Key) -> bool:
     return True
 
 
-def read_tier(value: str | None, catalog: Catalog) -> str | None:
-    """The x-optyx-tier header. Raises BadRequest for a tier that is none."""
-    if value is None:
-        return None
-    name = value.strip().lower()
-    if name not in catalog.tiers:
+def known_tier(name: str | None, catalog: Catalog) -> None:
+    """Raises BadRequest for an x-optyx-tier that is none."""
+    if name is not None and name not in catalog.tiers:
         known = ", ".join(catalog.tiers) or "none"
-        raise BadRequest(f"x-optyx-tier {value[:40]!r} is not a tier; there are: {known}.", param="x-optyx-tier")
-    return name
+        raise BadRequest(f"x-optyx-tier {name[:40]!r} is not a tier; there are: {known}.", param="x-optyx-tier")
 
 
 def _by_model(catalog: Catalog, project: Project, key: Key, endpoint: Endpoint, name: str) -> Route:

@@ -17,7 +17,8 @@ from gateway.proxy.call import Call, Plane
 from gateway.proxy.check import cost_bound_nusd, estimate_prompt, need_of, output_bound
 from gateway.proxy.choose import Route, left_out
 from gateway.proxy.exchange import built, passed_over, unsupported
-from gateway.proxy.serve import ceiling_of, read_headers, route_of
+from gateway.proxy.heading import read_heading
+from gateway.proxy.serve import route_of, take_heading
 from gateway.proxy.verdict import no_target_left
 from gateway.records import MAX_ATTEMPTS
 
@@ -63,7 +64,9 @@ async def _follow(plane: Plane, call: Call, caller: _Headers, body: bytes, told:
     project, key = call.project, call.key
     assert project is not None
     assert key is not None
-    tier = read_headers(plane, caller, call)
+    heading = read_heading(caller)
+    take_heading(call, heading)
+    tier = heading.tier
     told.user, told.tags = call.user, call.tags
     asked = parse(call.endpoint, body)
     told.requested_model, told.stream, told.user = asked.model, asked.stream, call.user or asked.user
@@ -74,7 +77,7 @@ async def _follow(plane: Plane, call: Call, caller: _Headers, body: bytes, told:
     route = route_of(plane, call, asked, tier)
     told.tier, told.why = route.tier, route.why
     told.targets = _targets(plane, call, route, asked, told)
-    need = need_of(plane.limits, plane.holder.catalog, call, project, key, route, asked, ceiling_of(caller))
+    need = need_of(plane.limits, plane.holder.catalog, call, project, key, route, asked, heading.ceiling_nusd)
     if need is not None:
         told.limits = await plane.limits.look(need)
         for standing in told.limits:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 
-from gateway import errors, ids
+import msgspec
+
+from gateway import errors
 from gateway.capture import Captured
 from gateway.providers.provider import Endpoint
 from gateway.proxy import answer
-from gateway.proxy.authenticate import Headers, authenticate
-from gateway.proxy.body import Asked, parse, read
-from gateway.proxy.call import Call, Caller, Idempotency, Plane, Replay
-from gateway.proxy.check import check, downgrade, read_ceiling
-from gateway.proxy.choose import NobodyInLine, Route, choose, read_tier
+from gateway.proxy.authenticate import authenticate
+from gateway.proxy.body import Asked, parse
+from gateway.proxy.call import Call, Caller, Plane, Replay
+from gateway.proxy.check import check, downgrade
+from gateway.proxy.choose import NobodyInLine, Route, choose, known_tier
 from gateway.proxy.exchange import ClientGone, Streaming, exchange
 from gateway.proxy.forward import Relay
+from gateway.proxy.heading import Heading, read_heading
 from gateway.proxy.leave import runs_on
 from gateway.proxy.meter import answer_tokens, meter
 from gateway.proxy.record import finish, intend, synced_anyhow
@@ -30,32 +32,35 @@ DRAINING = errors.Unavailable(
 _TOLD = (errors.LimitReached, errors.Forbidden, errors.NotFound, errors.Unavailable)
 """Refusals whose words go into the record: they name a model, a tier or a limit. What is said of a malformed request quotes it, and it may
 hold anything."""
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{1,128})?")
-_TAG = re.compile(r"[^\s,=\x00-\x1f\x7f]{1,64}(=[^,\x00-\x1f\x7f]{0,128})?")
 
 
 async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
     """Answers one call, whatever happens: every way out writes an answer (unless the client has left) and a record."""
-    call = Call(endpoint, ids.kept_request_id(caller.header("x-request-id")) or "")
+    heading = caller.heading
+    if heading is None:
+        heading = caller.heading = read_heading(caller)
+    call = Call(endpoint, heading.request_id or "")
     try:
         plane.callers.add(caller)
         if plane.is_draining:
             caller.keep_alive = False
         call.key, call.project = await authenticate(plane, caller, call.created_at)
-        body = await read(caller, plane.max_body)
+        take_heading(call, heading)
+        body = await caller.body(plane.max_body)
         if call.project.capture:
             call.captured = Captured(body)
-        tier = read_headers(plane, caller, call)
         asked = parse(endpoint, body)
-        route = route_of(plane, call, asked, tier)
+        route = route_of(plane, call, asked, heading.tier)
         replay = None
-        if plane.idempotency is not None and caller.header("idempotency-key") is not None:
-            replay = await _replay(plane.idempotency, caller, call, body)
+        if heading.idempotency_key is not None and plane.idempotency is not None:
+            replay = await plane.idempotency.begin(
+                call.key.id, heading.idempotency_key, endpoint, body, call.request_id
+            )
         if replay is not None and replay.stored is not None:
             _answer_stored(plane, caller, call, replay.stored)
             return
         try:
-            await _answer(plane, caller, call, route, asked, replay)
+            await _answer(plane, caller, call, route, asked, heading.ceiling_nusd, replay)
         except BaseException:
             if replay is not None:
                 await replay.abandon()
@@ -77,13 +82,14 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
             plane.on_quiet()
 
 
-async def _answer(plane: Plane, caller: Caller, call: Call, route: Route, asked: Asked, replay: Replay | None) -> None:
+async def _answer(
+    plane: Plane, caller: Caller, call: Call, route: Route, asked: Asked, ceiling: int | None, replay: Replay | None
+) -> None:
     """From the hold to the client's last byte."""
     assert call.project is not None
     assert call.key is not None
     caller.on_gone = functools.partial(_left, plane, call)
     caller.on_cut = functools.partial(_cut, call)
-    ceiling = ceiling_of(caller)
     call.hold = await check(plane.limits, plane.holder.catalog, call, call.project, call.key, route, asked, ceiling)
     intend(plane, call, route)
     if plane.durable:
@@ -117,8 +123,10 @@ def route_of(plane: Plane, call: Call, asked: Asked, tier: str | None) -> Route:
     call.stream = asked.stream
     if call.user is None:
         call.user = asked.user
+    catalog = plane.holder.catalog
+    known_tier(tier, catalog)
     try:
-        route = choose(plane.holder.catalog, call.project, call.key, call.endpoint, asked.model, tier)
+        route = plane.routes.choose(catalog, call.project, call.key, call.endpoint, asked.model, tier)
     except errors.Refusal as refusal:
         if isinstance(refusal.__cause__, NobodyInLine):
             call.route = refusal.__cause__.route
@@ -144,44 +152,14 @@ def _downgraded(plane: Plane, call: Call, route: Route) -> Route:
     except errors.Refusal:  # there is nothing cheaper that this caller may use
         return route
     plane.metrics.count("downgraded_calls")
-    fast.why = f"tier fast instead of smart: {reason}"
-    return fast
+    return msgspec.structs.replace(fast, why=f"tier fast instead of smart: {reason}")
 
 
-def read_headers(plane: Plane, caller: Headers, call: Call) -> str | None:
-    """The tier asked for; attribution goes to the call. Raises BadRequest: a malformed x-optyx-* value is never ignored."""
-    user = caller.header("x-optyx-user")
-    if user is not None:
-        if not 1 <= len(user) <= 256 or not user.isprintable():
-            raise errors.BadRequest("x-optyx-user must be 1 to 256 printable characters.", param="x-optyx-user")
-        call.user = user
-    listed = caller.header("x-optyx-tags")
-    if listed is not None:
-        tags = [tag.strip() for tag in listed.split(",")]
-        if len(tags) > 16 or not all(_TAG.fullmatch(tag) and tag.isprintable() for tag in tags):
-            raise errors.BadRequest(
-                "x-optyx-tags must be up to 16 of name or name=value, comma-separated.", param="x-optyx-tags"
-            )
-        call.tags = tags
-    trace = caller.header("traceparent")
-    call.traceparent = trace if trace is not None and _TRACEPARENT.fullmatch(trace) else None
-    return read_tier(caller.header("x-optyx-tier"), plane.holder.catalog)
-
-
-def ceiling_of(caller: Headers) -> int | None:
-    """The most a call may cost, as its header says. Raises BadRequest."""
-    try:
-        return read_ceiling(caller.header("x-optyx-max-cost-usd"))
-    except ValueError as error:
-        raise errors.BadRequest(f"x-optyx-max-cost-usd: {error}.", param="x-optyx-max-cost-usd") from None
-
-
-async def _replay(idempotency: Idempotency, caller: Caller, call: Call, body: bytes) -> Replay:
-    name = caller.header("idempotency-key") or ""
-    if not 1 <= len(name) <= 255 or not name.isprintable():
-        raise errors.BadRequest("Idempotency-Key must be 1 to 255 printable characters.", param="Idempotency-Key")
-    assert call.key is not None
-    return await idempotency.begin(call.key.id, name, call.endpoint, body, call.request_id)
+def take_heading(call: Call, heading: Heading) -> None:
+    """Attribution goes to the call, also of one that is refused for its head. Raises that refusal."""
+    call.user, call.tags, call.traceparent = heading.user, heading.tags, heading.traceparent
+    if heading.refusal is not None:
+        raise heading.refusal
 
 
 def _answer_stored(plane: Plane, caller: Caller, call: Call, stored: tuple[int, str, bytes]) -> None:
