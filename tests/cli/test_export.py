@@ -15,14 +15,14 @@ import pytest
 from gateway.admin.schema.logs import LogPage
 from tests.admin.rows import final, write
 from tests.cli.line import PROGRAM, optyx, pty_process
-from tests.tui import fake_gateway, seeded
+from tests.tui import fake_gateway, seeded_calls
 from tui import exporting, parquet
 
 
 @pytest.fixture
 def breaking(fake, monkeypatch):
     """A log of 57 calls in pages of ten; `breaking(n)`: it answers n of them and then no more."""
-    rows = [seeded.call(number, datetime(2026, 11, 24, 12, tzinfo=UTC)) for number in range(57)]
+    rows = [seeded_calls.call(number, datetime(2026, 11, 24, 12, tzinfo=UTC)) for number in range(57)]
     left = [1000]
 
     def page(h):

@@ -17,7 +17,7 @@ import yaml
 
 from gateway.admin.schema.people import Whoami
 from tests.cli.line import PROGRAM, optyx, process, pty_process
-from tests.tui import fake_gateway, seeded
+from tests.tui import fake_gateway, seeded_calls
 from tests.tui.fake_changes import SECRET
 from tests.tui.fake_gateway import TOKEN
 from tui import flags
@@ -241,7 +241,7 @@ def test_times_are_written_in_the_gateway_s_zone_and_never_is_a_word(fake, monke
     time.tzset()
     try:
         at = datetime(2026, 11, 24, 12, 4, 31, tzinfo=UTC)
-        fake.history[:] = [seeded.call(3, at)]
+        fake.history[:] = [seeded_calls.call(3, at)]
         for flags, said in (
             ((), "2026-11-24 17:34:31+0530"),
             (("--tz", "gateway"), "2026-11-24 17:34:31+0530"),

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from tests.cli.line import PROGRAM, optyx, process
-from tests.tui import seeded
+from tests.tui import seeded, seeded_calls
 from tests.upstream import completion, failing, whole
 
 
@@ -160,7 +160,7 @@ def test_no_reconnect_is_3(fake):
 
 
 def test_ten_thousand_rows_a_second_pass_through(fake, monkeypatch):
-    row = msgspec.json.encode(seeded.call(1, seeded.NOW))
+    row = msgspec.json.encode(seeded_calls.call(1, seeded.NOW))
     rows = b"".join(b"id: 1.%d\nevent: log\ndata: %s\n\n" % (number, row) for number in range(30_000))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
     with socket.create_server(("127.0.0.1", 0)) as server:

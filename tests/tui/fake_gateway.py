@@ -22,7 +22,7 @@ import msgspec
 from gateway.admin.schema.audit import AuditEntry
 from gateway.admin.schema.settings import Impact, Settings
 from gateway.version import VERSION
-from tests.tui import seeded
+from tests.tui import seeded, seeded_calls
 from tests.tui.fake_routes import ROUTES, STREAMS
 
 TOKEN = "optyx-admin-test"
@@ -95,7 +95,7 @@ class FakeGateway:
         self.history = (
             []
             if self.empty
-            else [seeded.call(n, seeded.NOW - timedelta(milliseconds=90 * (500 - n))) for n in range(500)]
+            else [seeded_calls.call(n, seeded.NOW - timedelta(milliseconds=90 * (500 - n))) for n in range(500)]
         )
         self.undone: list[str] = []
 

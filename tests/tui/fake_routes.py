@@ -16,7 +16,7 @@ from gateway.admin.schema.providers import ProviderTest, Step
 from gateway.admin.schema.settings import Difference, Impact, Preview, Problem, SettingsVersion
 from gateway.admin.schema.usage import Usage, UsageRow
 from tests.tui import fake_changes as changes
-from tests.tui import fake_streams, seeded
+from tests.tui import fake_streams, seeded, seeded_calls, seeded_overviews
 from tests.tui.fake_streams import matcher
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def log_count(h: Handler) -> Any:
 def log_one(h: Handler, ident: str) -> Any:
     number = int(ident.rpartition("-")[2].removeprefix("req_") or "0", 16)
     calls = (row for row in h.fake.history if ident in (row.request_id, row.call_id))
-    told = seeded.detail(next(calls, None) or seeded.call(number, seeded.NOW))
+    told = seeded_calls.detail(next(calls, None) or seeded_calls.call(number, seeded.NOW))
     if h.query.get("bodies") == "false":
         told.request_body = told.response_body = None
     return told
@@ -121,8 +121,8 @@ def overview(h: Handler) -> Any:
     window = h.query.get("window", "15m")
     if h.fake.empty:
         return Overview(window=window)
-    told = seeded.overview(window)
-    return seeded.moved(told, int(time.monotonic())) if h.fake.is_busy else told
+    told = seeded_overviews.overview(window)
+    return seeded_overviews.moved(told, int(time.monotonic())) if h.fake.is_busy else told
 
 
 def limits_of(h: Handler, subject: str) -> Any:
@@ -185,7 +185,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", f"{P}/keys/([^/]+)/rotate", changes.rotate_key),
     ("POST", f"{P}/keys/([^/]+)/(disable|enable)", changes.switch_key),
     ("DELETE", f"{P}/keys/([^/]+)", changes.revoke_key),
-    ("GET", f"{P}/limits", lambda h: LimitsOverview() if h.fake.empty else seeded.limits()),
+    ("GET", f"{P}/limits", lambda h: LimitsOverview() if h.fake.empty else seeded_overviews.limits()),
     ("GET", f"{P}/(?:project|key|org)s/([^/]+)/limits", limits_of),
     ("PUT", f"{P}/(?:project|key|org)s/([^/]+)/limits", lambda h, p: {"audit_id": h.fake.record("limits.update", "limits", p, {}, h.body)}),
     ("POST", f"{P}/budgets/([^/]+)/raise", changes.raised),

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.admin.schema.logs import LogRow
 from gateway.admin.schema.providers import ProviderTest, Step
-from tests.tui import seeded
+from tests.tui import seeded_calls
 
 if TYPE_CHECKING:
     from tests.tui.fake_gateway import Handler
@@ -40,7 +40,7 @@ def tail(h: Handler) -> None:
             due = len(fake.history) + fake.produced()
             pieces = []
             while number < due:
-                row = seeded.call(number, datetime.now(UTC))
+                row = seeded_calls.call(number, datetime.now(UTC))
                 if wanted(row):
                     pieces.append(b"id: 1.%d\nevent: log\ndata: %s\n\n" % (number, msgspec.json.encode(row)))
                     if number > fake.newest_sent:  # not a second time, to a dashboard that is just leaving

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 
-from tests.tui import seeded
+from tests.tui import seeded_overviews
 from tests.tui.fake_gateway import TOKEN, FakeGateway
 from tests.tui.terminal import LAUNCH, Terminal
 from tests.tui.test_terminal import environment
@@ -35,7 +35,7 @@ def test_a_start_with_a_silent_gateway_shows_the_last_overview_and_its_age(tmp_p
 def test_what_is_kept_comes_back_without_what_clients_said(tmp_path):
     memory = Remembered("http://127.0.0.1:4000", tmp_path)
     assert memory.recall() is None
-    told = seeded.overview("15m")
+    told = seeded_overviews.overview("15m")
     assert any(row.tags for row in told.latest_errors)
     memory.keep(told)
     found = memory.recall()
@@ -47,7 +47,7 @@ def test_what_is_kept_comes_back_without_what_clients_said(tmp_path):
 
 def test_another_gateways_an_old_and_a_broken_one_are_not_shown(tmp_path):
     memory = Remembered("http://127.0.0.1:4000", tmp_path)
-    memory.keep(seeded.overview("15m"))
+    memory.keep(seeded_overviews.overview("15m"))
     assert Remembered("http://127.0.0.1:4001", tmp_path).recall() is None
     os.utime(memory.path, (time.time() - 8 * 86_400,) * 2)
     assert memory.recall() is None
@@ -58,5 +58,5 @@ def test_another_gateways_an_old_and_a_broken_one_are_not_shown(tmp_path):
 def test_a_place_that_can_not_be_written_is_no_mistake(tmp_path):
     (tmp_path / "file").write_text("in the way")
     memory = Remembered("http://127.0.0.1:4000", tmp_path / "file" / "below")
-    memory.keep(seeded.overview("15m"))
+    memory.keep(seeded_overviews.overview("15m"))
     assert memory.recall() is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tui import seeded
+from tests.tui import seeded_calls
 from tests.tui.fake_changes import SECRET
 from tests.tui.flows.acts import asked, typed
 from tests.tui.stage import WIDE, screen_text, stage, until
@@ -42,12 +42,12 @@ async def test_bodies_are_opened_by_their_tab_and_not_before(gateway):
 async def test_a_call_leads_to_the_others_of_its_trace(gateway):
     ident = "req_000000000004"
     async with stage(gateway, WIDE, Location("detail", object=ident)) as (app, pilot):
-        await until(lambda: f"{seeded.TRACE}" in screen_text(app), pilot)
+        await until(lambda: f"{seeded_calls.TRACE}" in screen_text(app), pilot)
         assert "[s] opens  14 calls, 1 failed, $0.12400 in 8.20 s" in screen_text(app)
         await pilot.press("s")
         await until(lambda: "its trace" in screen_text(app), pilot)
         await pilot.press("enter")
-        await until(lambda: app.history.here.filter == f"trace:{seeded.TRACE}", pilot)
+        await until(lambda: app.history.here.filter == f"trace:{seeded_calls.TRACE}", pilot)
         assert app.history.here.screen == "logs"
 
 
