@@ -39,6 +39,8 @@ START_BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """After one that ended before it served: it will mostly do so again."""
 SETTLED_S = 5.0
 DRAIN_GRACE_S = 30.0
+HURRY = {signal.SIGTERM: signal.SIGINT, signal.SIGINT: signal.SIGTERM}
+"""How workers hear the second signal, by what the first one was: two of a kind are one to a process that was busy when they came."""
 
 
 class StartError(Exception):
@@ -254,7 +256,7 @@ class Supervisor:
                 os.read(wake, 64)
             if self._signals > signals:
                 signals = self._signals
-                self._pass_on(signal.SIGTERM if signals == 2 else signal.SIGKILL)
+                self._pass_on(HURRY[self._first_signal] if signals == 2 else signal.SIGKILL)
             elif time.monotonic() > deadline:
                 log.error("a worker did not end in time; its journal is carried over by the next one")
                 self._pass_on(signal.SIGKILL)

@@ -98,8 +98,8 @@ class PostgresIdempotency:
     async def _claim(self, key: tuple[str, str, str], digest: bytes, request_id: str) -> Any:
         """True when the key is ours now, else the row of whoever has or had it; None when that one has just gone."""
         async with self._pool.acquire(timeout=WAIT_S) as connection:
-            await connection.execute(sql.ALIVE, self._worker_id, socket.gethostname(), os.getpid(), VERSION)
-            if await connection.fetchval(sql.CLAIM, *key, digest, request_id):
+            of_worker = socket.gethostname(), os.getpid(), VERSION
+            if await connection.fetchval(sql.CLAIM, *key, digest, request_id, *of_worker):
                 return True
             return await connection.fetchrow(sql.LOOK, *key[:2])
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-ALIVE = """
-INSERT INTO workers AS w (id, machine, pid, version) VALUES ($1, $2, $3, $4)
-ON CONFLICT (id) DO UPDATE SET heartbeat_at = now() WHERE w.heartbeat_at < now() - interval '10 seconds'
-"""
-"""A claim is worth as much as its worker is alive: at the start, and after an outage, it must not come before the heartbeat."""
-
 CLAIM = """
+WITH alive AS (
+    INSERT INTO workers AS w (id, machine, pid, version)
+    SELECT $3, $6::text, $7::integer, $8::text
+    WHERE NOT EXISTS (SELECT FROM workers WHERE id = $3 AND heartbeat_at > now() - interval '10 seconds')
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = now()
+)
 INSERT INTO idempotency AS i (key_id, idempotency_key, worker_id, body_digest, request_id, state, expires_at)
 VALUES ($1, $2, $3, $4, $5, 'in_progress', now() + interval '24 hours')
 ON CONFLICT (key_id, idempotency_key) DO UPDATE SET body_digest = excluded.body_digest, state = 'in_progress', status = NULL,
@@ -18,6 +18,7 @@ WHERE i.expires_at < now() OR (i.state = 'in_progress' AND NOT EXISTS (
     SELECT FROM workers w WHERE w.id = i.worker_id AND w.stopped_at IS NULL AND w.heartbeat_at > now() - interval '30 seconds'))
 RETURNING 1
 """
+"""A claim is worth as much as its worker is alive: at the start, and after an outage, it must not come before the heartbeat."""
 
 LOOK = "SELECT body_digest, state, status, headers::text, answer FROM idempotency WHERE key_id = $1 AND idempotency_key = $2"
 

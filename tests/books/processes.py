@@ -54,6 +54,17 @@ def state_of(pid: int) -> str:
     return _processes().get(pid, (0, "Z"))[1]
 
 
+def waiting_signals(pid: int) -> set[int]:
+    """Sent to the process and not taken yet: it is busy, or stopped."""
+    if sys.platform == "linux":
+        status = Path(f"/proc/{pid}/status").read_text()
+        mask = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:"))
+    else:
+        command = ["/bin/ps", "-o", "pending=", "-p", str(pid)]
+        mask = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
+
+
 def _processes() -> dict[int, tuple[int, str]]:
     """Of every process its parent and the letter of its state. From /proc: a small Linux has no `ps`; macOS has, and no /proc."""
     if sys.platform != "linux":
