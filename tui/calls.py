@@ -157,8 +157,10 @@ class Client(Wire):
     def create_key(self, project: str, body: Mapping[str, Any]) -> NewKey:
         return read(self.write("POST", f"/projects/{quoted(project)}/keys", body).body, NewKey)
 
-    def rotate_key(self, key_id: str, grace_s: int) -> NewKey:
-        return read(self.write("POST", f"/keys/{quoted(key_id)}/rotate", {"grace_s": grace_s}).body, NewKey)
+    def rotate_key(self, key_id: str, grace_s: int, public_id: str) -> NewKey:
+        """`public_id`: of the secret that was seen. A key that somebody else has rotated meanwhile is left alone."""
+        body = {"grace_s": grace_s, "public_id": public_id}
+        return read(self.write("POST", f"/keys/{quoted(key_id)}/rotate", body).body, NewKey)
 
     def switch_key(self, key_id: str, on: bool) -> Changed:
         return self.changed("POST", f"/keys/{quoted(key_id)}/{'enable' if on else 'disable'}")

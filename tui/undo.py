@@ -52,6 +52,10 @@ class Undo:
             app.say(f"Undone: {self.text}.")
             app.action_refresh_now()
 
+        def refused(error: Exception) -> None:
+            app.say(f"Could not undo: {self.text}. {app.described(error)}", "error")
+
         if app.view is not None:
             app.view.arrived_undo = undone  # type: ignore[attr-defined]
+            app.view.failed_undo = refused  # type: ignore[attr-defined]
             app.view.change("undo", undo, ASKED)

@@ -85,10 +85,12 @@ class KeysQuery(PageQuery):
 
 
 class Rotation(Asked):
-    """How long the old secret goes on working: seconds, or a length such as 24h. 0: not at all."""
+    """How long the old secret goes on working: seconds, or a length such as 24h. 0: not at all. `public_id`: which secret is to be the old
+    one; refused where it is no longer the key's."""
 
     grace_s: Annotated[int, Meta(ge=0, le=90 * 86_400)] | None = None
     grace: When | None = None
+    public_id: Name | None = None
 
 
 class Timeouts(Asked):

@@ -122,6 +122,11 @@ async def rotate(ask: Ask[a.Rotation, Nothing]) -> NewKey:
     """A new secret for the same key: limits, spend and logs stay with it. The old secret works on for its grace."""
     row = await key_of(ask, lock=True)
     _require_alive(row)
+    if ask.body.public_id not in (None, row.public_id):
+        raise Conflict(
+            f"The key {row.name!r} was rotated meanwhile: its secret begins with sk-optyx-{row.public_id} now. To rotate it again "
+            "ends the secret before that one at once."
+        )
     grace_s = _grace(ask.body)
     minted = keyring.mint()
     await store.rotate(ask.db, row.id, minted.public_id, minted.digest, grace_s)

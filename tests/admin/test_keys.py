@@ -1,5 +1,6 @@
 """Keys over the admin API: shown once, and gone everywhere when they are revoked."""
 
+import asyncio
 import time
 
 import asyncpg
@@ -75,6 +76,18 @@ async def test_rotation_lets_the_old_secret_work_for_its_grace(gateway):
     assert not await works(gateway, made["key"])
     assert not await works(gateway, turned["key"])
     assert await works(gateway, last["key"])
+
+
+async def test_of_two_who_rotate_at_once_the_second_is_told_and_no_secret_in_use_ends(gateway):
+    made = await new_key(gateway)
+    path, asked = f"/keys/{made['id']}/rotate", {"grace": "1h", "public_id": made["public_id"]}
+    answers = await asyncio.gather(*(gateway.admin("POST", path, asked) for _ in range(2)))
+    first, second = sorted(answers, key=lambda answer: answer.status)
+    assert (first.status, second.status, second.code) == (200, 409, "conflict")
+    assert f"sk-optyx-{first.json['public_id']}" in second.json["error"]["message"]
+    await gateway.changed()
+    assert await works(gateway, made["key"])
+    assert await works(gateway, first.json["key"])
 
 
 async def test_a_grace_ends_by_itself(gateway):

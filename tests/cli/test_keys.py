@@ -68,7 +68,7 @@ def test_what_stdout_can_not_take_is_disabled_again(fake):
 def test_rotate_prints_the_new_secret_and_asks_before_now(fake):
     ran = optyx("keys", "rotate", "ci-deploy", "-p", "acme", "--grace", "2h")
     assert (ran.status, ran.out) == (0, SECRET + "\n")
-    assert fake.seen[-1][3] == {"grace_s": 7200}
+    assert fake.seen[-1][3] == {"grace_s": 7200, "public_id": fake.keys["acme"][1].public_id}
     assert optyx("keys", "rotate", "ci-deploy", "-p", "acme", "--now").status == 2
     assert optyx("keys", "rotate", "ci-deploy", "-p", "acme", "--now", "--yes", "--confirm", "ci-deploy").status == 0
 

@@ -75,7 +75,10 @@ def switch_key(h: Handler, key_id: str, verb: str) -> Any:
 
 def rotate_key(h: Handler, key_id: str) -> Any:
     key = key_of(h, key_id)
-    key.status = "grace"
+    if h.body.get("public_id") != key.public_id:
+        h.refuse(409, "conflict", f"The key {key.name!r} was rotated meanwhile.")
+        return None
+    key.status, key.grace_until = "grace", seeded.ago(hours=-22)
     return NewKey(**{name: getattr(key, name) for name in Key.__struct_fields__}, key=SECRET)
 
 

@@ -267,7 +267,8 @@ def rotate(
     grace_s = 0 if now else int(seconds(grace, "--grace"))
     if now:
         run.confirm(f"the old secret of {one['name']} stops working at once", typed=one["name"])
-    made = run.change("POST", path_of("keys", one["id"], "rotate"), {"grace_s": grace_s}).body
+    body = {"grace_s": grace_s, "public_id": one["public_id"]}
+    made = run.change("POST", path_of("keys", one["id"], "rotate"), body).body
     hand_over(run, made, out_file, copy, form)
 
 

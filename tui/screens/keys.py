@@ -210,11 +210,17 @@ class Keys(View):
         notes = [
             f"{one.name} gets a new secret, shown once. Last used {figures.ago(one.last_used_at)}, {figures.calls(one.requests_24h)} in 24 h."
         ]
+        if one.status == "grace":
+            notes.append(
+                f"The secret before this one, which works for {figures.until(one.grace_until)[3:]} more, ends at once."
+            )
 
         def given(answers: dict[str, str] | None) -> None:
             if answers:
                 grace = GRACES[answers["grace"]]
-                self.change("made", lambda client: client.rotate_key(one.id, grace), f"Rotate {one.name}?")
+                self.change(
+                    "made", lambda client: client.rotate_key(one.id, grace, one.public_id), f"Rotate {one.name}?"
+                )
 
         self.app.push_screen(Form(f"Rotate {one.name}", fields, "rotate", notes), given)
 

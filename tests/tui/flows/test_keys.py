@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.tui import seeded
 from tests.tui.fake_changes import SECRET
 from tests.tui.flows.acts import KEYS, armed, arrive_together, asked, said, typed
 from tests.tui.stage import SMALL, WIDE, screen_text, settled, stage, until
@@ -163,8 +164,39 @@ async def test_rotating_asks_how_long_the_old_secret_works(gateway):
         assert "Old secret works for" in screen_text(app)
         await pilot.press("right", "ctrl+s")
         await until(lambda: SECRET in screen_text(app), pilot)
-        assert asked(gateway, "POST", "/rotate") == [{"grace_s": 259_200}]
+        assert asked(gateway, "POST", "/rotate") == [
+            {"grace_s": 259_200, "public_id": gateway.keys["acme"][0].public_id}
+        ]
         await pilot.press("escape", "escape")
+
+
+async def test_a_key_that_somebody_else_rotates_meanwhile_is_left_alone(gateway):
+    async with stage(gateway, WIDE, KEYS) as (app, pilot):
+        await pilot.press("r")
+        await pilot.pause()
+        gateway.keys["acme"][0].public_id = "another"
+        await pilot.press("ctrl+s")
+        await said(app, pilot, "The key 'web-prod' was rotated meanwhile.")
+        assert SECRET not in screen_text(app)
+
+
+async def test_rotating_a_key_in_its_grace_says_which_secret_ends(gateway):
+    gateway.keys["acme"][0].status, gateway.keys["acme"][0].grace_until = "grace", seeded.ago(hours=-22)
+    async with stage(gateway, WIDE, KEYS) as (app, pilot):
+        await pilot.press("r")
+        await until(lambda: "The secret before this one, which works for 22h more" in screen_text(app), pilot)
+        await pilot.press("escape")
+
+
+async def test_an_undo_that_is_refused_says_what_was_not_undone(gateway):
+    async with stage(gateway, WIDE, KEYS) as (app, pilot):
+        await pilot.press("d")
+        await armed(app, pilot)
+        await pilot.press("Y")
+        await said(app, pilot, "u undoes.")
+        gateway.fail_with = (409, "conflict", "The key was changed again meanwhile.")
+        await pilot.press("u")
+        await said(app, pilot, "Could not undo: disabled web-prod. The key was changed again meanwhile. (conflict)")
 
 
 async def test_a_new_keys_dialog_says_itself_what_went_wrong_and_offers_its_own_keys_alone(
