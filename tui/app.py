@@ -1,5 +1,5 @@
-"""The dashboard's app: what every view may ask of it. The views are in `screens/`, going about among them in `places`, the frame around
-them in `frame`, what happens once a second in `pulse`."""
+"""The dashboard's app: what every view may ask of it. The views are in `screens/`, going about among them in `places`, saying and asking in
+`speaking`, the frame around them in `frame`, what happens once a second in `pulse`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,14 @@ from tui.launch import LEAST
 from tui.link import Link
 from tui.location import History, Location
 from tui.messages import Arrived, Failed, LinkChanged
-from tui.notices import Notices, Toasts
-from tui.places import Places
 from tui.pulse import Pulse
+from tui.speaking import Speaking
 from tui.themes import DEFAULT, NAMES, Palette, textual_theme
 from tui.typeahead import TypeAhead
 from tui.undo import Undo
 from tui.widgets.bound import bindings
-from tui.widgets.chrome import Banner, Prompt, Tabs, notice_line
-from tui.widgets.dialogs import Confirm, Menu, Reading, TypeName
-from tui.widgets.line import Line, folded
+from tui.widgets.chrome import Banner, Prompt, Tabs
+from tui.widgets.dialogs import Menu
 from tui.widgets.panel import Bar, Painted
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ HOPELESS = (30, 8)
 """Columns and lines below which nothing but a word is shown."""
 
 
-class OptyxApp(Places):
+class OptyxApp(Speaking):
     """`connect` makes a client for a thread; None when there are no credentials: then the connect screen explains."""
 
     CSS_PATH = "optyx.tcss"
@@ -80,14 +78,14 @@ class OptyxApp(Places):
         self.early_keys = early_keys
         """What was typed while there was nobody yet to take it."""
         theme = "mono" if os.environ.get("NO_COLOR") else theme
-        super().__init__(True if theme in ("mono", "ansi") else None)
+        super().__init__(True if theme in ("mono", "ansi") else None, context=context, guarded=guarded)
         self.palette = Palette(theme)
         self.optyx_theme = theme
         for name in NAMES:
             self.register_theme(textual_theme(name))
         self.theme = theme
         self.keymap_table = read_keymap()
-        self.context, self.url, self.guarded, self.why_not = context, url, guarded, why_not
+        self.url, self.why_not = url, why_not
         self.readonly = readonly
         self.context_readonly = context_readonly
         """The context itself is marked so: no session lifts that."""
@@ -96,7 +94,6 @@ class OptyxApp(Places):
         self.history = History(start or Location("overview" if connect else "connect"))
         self.mouse_on = not (os.environ.get("SSH_TTY") or os.environ.get("TMUX"))
         self.secrets_open = 0
-        self.notices, self.toasts = Notices(), Toasts()
         self.is_too_small = self.is_hopeless = False
         self.undo = Undo()
         self.pulse = Pulse(self)
@@ -250,32 +247,7 @@ class OptyxApp(Places):
 
         return completions(self, text, self.query_one(Prompt).kind)
 
-    # Saying
-
-    def say(self, text: str, kind: str = "information") -> None:
-        """One line for the user; kept in the history of notices."""
-        self.notices.add(text, kind, clock.moment())
-        if self.is_running:
-            self.toasts.show(text, kind)
-
-    def described(self, error: Exception) -> str:
-        """What failed, the code, what to do next: never a traceback."""
-        from tui.wire import GatewayError
-
-        if isinstance(error, GatewayError):
-            code = f" ({error.code})" if error.code else ""
-            return f"{error}{code}"
-        return str(error) or type(error).__name__
-
-    def action_notices(self) -> None:
-        lines: list[Line] = []
-        for at, text, kind, count in self.notices.newest():
-            line = notice_line(text + (f"  ×{count}" if count > 1 else ""), kind)
-            first, *rest = folded(line, min(84, self.size.width - 16))
-            lines += [[(f"{at:%H:%M:%S} ", "dim"), *first], *([(" " * 12, ""), *more] for more in rest)]
-        self.push_screen(Reading("What was said", lines or [[("Nothing yet.", "dim")]]))
-
-    # Undo and menus
+    # Taking back and taking along
 
     def offer_undo(self, audit_ids: str | list[str] | None, text: str) -> None:
         """For 30 seconds `u` takes these changes back."""
@@ -354,34 +326,6 @@ class OptyxApp(Places):
         for painted in self.query(Painted):
             painted.repaint()
         self.redraw_chrome()
-
-    def confirm(self, question: str, effect: list[str], verb: str, then: Callable[[], None]) -> None:
-        """Asks, and does it only on a deliberate `Y`."""
-
-        self.push_screen(Confirm(question, effect, verb, self._guard), lambda yes: self._answered(yes, then))
-
-    def confirm_by_name(
-        self,
-        question: str,
-        effect: list[str],
-        verb: str,
-        then: Callable[[], None],
-        name: str,
-        title: str = "Please confirm",
-    ) -> None:
-        """Asks, and does it only when the name was typed out."""
-        dialog = TypeName(question, effect, name, verb, title, self._guard)
-        self.push_screen(dialog, lambda yes: self._answered(yes, then))
-
-    @property
-    def _guard(self) -> str:
-        return self.context if self.guarded else ""
-
-    def _answered(self, yes: bool | None, then: Callable[[], None]) -> None:
-        if yes:
-            then()
-        else:
-            self.say("Cancelled: nothing was changed.")
 
     # Leaving
 

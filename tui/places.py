@@ -40,7 +40,7 @@ VIEWS = {
 
 
 class Places(App[int]):
-    """The half of the app that knows where the user is. What is drawn and said around it is in `tui.app`."""
+    """The part of the app that knows where the user is. What is said and asked is in `tui.speaking`, all else in `tui.app`."""
 
     history: History
     link: Link
