@@ -49,7 +49,7 @@ def changes_of(words: list[str], known: tuple[str, ...] | None = NAMES) -> dict[
         if rest:
             tiers = changes.setdefault("tiers", {})
             tiers[rest] = targets_of(text)
-        elif name == "allowed_models":
+        elif name == "allowed_models" and not text.startswith("["):
             changes[name] = None if text in ("null", "all", "default") else [one for one in text.split(",") if one]
         else:
             changes[name] = scalar(text)

@@ -93,6 +93,8 @@ async def test_settings_are_previewed_saved_and_restored(live, gateway):
     assert saved.status == 0, saved.err
     now = (await live("settings", "get", "-p", "default", "-o", "json")).json
     assert (now["failover"], now["allowed_models"]) == (False, ["gpt-*", "gemini-*"])
+    as_shown = f"allowed_models={json.dumps(now['allowed_models'])}"
+    assert (await live("settings", "diff", "-p", "default", as_shown)).status == 0
     assert (await live("settings", "get", "failover", "-p", "default")).out == "no\n"
     assert (await live("settings", "set", "-p", "default", "failover=off", "--yes")).err.endswith(
         "Nothing to change.\n"
