@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Callable
 
+from gateway import dns
 from gateway.addresses import refused_address
 from gateway.catalog import Provider, Timeouts
 from gateway.connection import Address, Connection, Origin, encode_request
@@ -28,6 +29,8 @@ IDLE_S = 30.0
 """An idle connection is closed after this long: before most servers close theirs (nginx: 75 s, node: 5 s, hence the stale retry)."""
 DNS_FRESH_S = 30.0
 DNS_STALE_S = 3600.0
+DNS_PATIENCE_S = 0.5
+"""So long a call waits for a name whose last addresses are known; then it goes there."""
 
 
 class Upstream:
@@ -175,25 +178,23 @@ class Upstream:
         key = origin.dialed
         lookup = self._lookups.get(key)
         if lookup is None:
-            lookup = self._lookups[key] = asyncio.create_task(_look_up(*key), name=f"dns {key[0]}")
-            lookup.add_done_callback(lambda _: self._lookups.pop(key, None))
-        try:
-            origin.addresses = await asyncio.shield(lookup)
-            origin.address_age = now
-        except OSError:
-            if not origin.addresses or now - origin.address_age > DNS_STALE_S:
-                raise
+            lookup = self._lookups[key] = asyncio.create_task(dns.look_up(*key), name=f"dns {key[0]}")
+            lookup.add_done_callback(lambda over: self._looked_up(key, over))
+        is_known = bool(origin.addresses) and now - origin.address_age <= DNS_STALE_S
+        await asyncio.wait({lookup}, timeout=DNS_PATIENCE_S if is_known else None)
+        if lookup.done() and (lookup.exception() is None or not is_known):
+            origin.addresses, origin.address_age = lookup.result(), now
         return origin.addresses
+
+    def _looked_up(self, key: tuple[str, int], lookup: asyncio.Task[list[Address]]) -> None:
+        del self._lookups[key]
+        if not lookup.cancelled():
+            lookup.exception()  # whoever waits hears it; there may be nobody any more
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
-
-
-async def _look_up(host: str, port: int) -> list[Address]:
-    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(int(family), str(address[0]), int(address[1])) for family, _, _, _, address in infos]
 
 
 def _said_by_tls(error: ssl.SSLError) -> str:

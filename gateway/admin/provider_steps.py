@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from gateway import dns
 from gateway.addresses import refused_address
 from gateway.catalog import Model, Provider, Timeouts
 from gateway.connection import Origin
@@ -88,12 +89,12 @@ class Trial:
     async def dns(self) -> str:
         try:
             async with asyncio.timeout(CONNECT_S):
-                found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+                found = await dns.look_up(self.host, self.port)
         except TimeoutError:
             raise Failed(f"{self.via}no answer about {self.host} in {CONNECT_S:g} s") from None
-        except (socket.gaierror, UnicodeError) as error:
-            raise Failed(f"{self.via}{self.host}: {getattr(error, 'strerror', None) or 'not a host name'}") from None
-        self.address = str(found[0][4][0])
+        except socket.gaierror as error:
+            raise Failed(f"{self.via}{self.host}: {error.strerror}") from None
+        self.address = found[0][1]
         why = refused_address(self.address)
         if why is not None:
             raise Failed(why)
