@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from textual import events
 
 from tui.chosen import saved_views
 from tui.command_bar import obey
-from tui.keys import Action, cli_form
+from tui.keys import SCREENS, Action, cli_form
 from tui.themes import NAMES
 from tui.widgets.dialogs import Dialog
 from tui.widgets.form import TextKeys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tui.app import OptyxApp
 
 SHOWN = 10
+SCATTERED = 40
+"""The score from which on a text only has the letters, one after the other."""
 PLACES = (
     ("models", "optyx models list"),
     ("usage", "optyx usage --by project"),
@@ -43,7 +46,7 @@ def score(typed: str, text: str) -> int | None:
             return None
         gaps += found - place - 1
         place = found
-    return 40 + gaps
+    return SCATTERED + gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,12 @@ class Entry:
     command: str = ""
     also: str = ""
     """Found by this too."""
+    is_far: bool = False
+    """On another screen: not for letters that only happen to come in this order."""
 
 
 def entries(app: OptyxApp) -> list[Entry]:
-    """The actions of the view in sight first, then those of everywhere, then places by name."""
+    """The actions of the view in sight first, then those of everywhere, places by name, and what the other screens do."""
     names = app.view.cli_names() if app.view else {}
     found = [
         Entry(
@@ -84,7 +89,19 @@ def entries(app: OptyxApp) -> list[Entry]:
         ]
     found += [Entry("Go to", word, "", cli, command=word) for word, cli in PLACES]
     found += [Entry("View", f"saved view {name}", "", "", command=f"view {name}") for name in saved_views()]
-    return [*found, *(Entry("Theme", name, "", f"optyx-tui --theme {name}", command=f"theme {name}") for name in NAMES)]
+    found += [Entry("Theme", name, "", f"optyx-tui --theme {name}", command=f"theme {name}") for name in NAMES]
+    return [*found, *_elsewhere(app)]
+
+
+def _elsewhere(app: OptyxApp) -> Iterator[Entry]:
+    """Leads to the screen where it is done, to what is chosen there; both keys are shown."""
+    for number, (screen, word, _) in enumerate(SCREENS, 1):
+        for action in app.keymap_table.of_scope(screen) if screen != app.history.here.screen else ():
+            if action.cli and action.run and not (action.writes and not app.may_write):
+                keys = f"{number} {app.keymap_table.first_sign(action.id)}"
+                yield Entry(
+                    word, action.tooltip, keys, cli_form(action.cli, {}), None, screen, action.label, is_far=True
+                )
 
 
 class CommandPalette(Dialog):
@@ -107,6 +124,7 @@ class CommandPalette(Dialog):
             (rating, place, entry)
             for place, entry in enumerate(self.all)
             if (rating := score(self.editor.text, f"{entry.also} {entry.words} {entry.group}")) is not None
+            and (rating < SCATTERED or not entry.is_far)
         ]
         self.found = [entry for _, _, entry in sorted(rated, key=lambda one: one[:2])]
         self.at = max(0, min(self.at, len(self.found) - 1))

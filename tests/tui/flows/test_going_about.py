@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.tui.flows.acts import KEYS, arrive_together, said, typed
-from tests.tui.stage import WIDE, screen_text, settled, stage, until
+from tests.tui.stage import SMALL, WIDE, screen_text, settled, stage, until
 from tui.location import Location
 
 
@@ -72,6 +74,19 @@ async def test_the_palette_finds_by_letters_and_shows_the_cli_form_of_what_is_in
         await typed(pilot, "keys of resea")
         await pilot.press("enter")
         await until(lambda: app.history.here.project == "research", pilot)
+
+
+async def test_the_palette_leads_to_what_is_done_on_another_screen(gateway):
+    async with stage(gateway, SMALL, Location("overview")) as (app, pilot):
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        await typed(pilot, "rotate")
+        await pilot.pause()
+        text = screen_text(app)
+        assert re.search(r">Keys +A new secret; the old one has a grace period +4 r", text)
+        assert "optyx keys rotate KEY --grace 24h" in text
+        await pilot.press("enter")
+        await until(lambda: app.history.here == Location("keys"), pilot)
 
 
 async def test_keys_that_come_in_one_piece_go_where_they_were_meant_to(gateway):
