@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tui import figures
-from tui.columns import Column, absolute, number, words
+from tui.columns import Column, absolute, number, time_of_day, words
 
 Row = Mapping[str, Any]
 
@@ -93,7 +93,7 @@ def short(row: Row) -> str:
     flags = _flags(row)
     asked = str(row.get("requested_model") or row.get("tier") or figures.NONE)
     parts = [
-        f"{figures.time_of_day(str(row.get('created_at') or ''))} {row.get('status')} {asked} → {target(row)}",
+        f"{time_of_day(str(row.get('created_at') or ''))} {row.get('status')} {asked} → {target(row)}",
         f"{row.get('project')}/{row.get('key')}",
         f"{figures.seconds(row.get('ttft_ms'))}/{figures.seconds(row.get('latency_ms'))}",
         tokens(row) + "t",

@@ -13,6 +13,7 @@ import msgspec
 from tui import calls_shown, faults, figures
 from tui.faults import usage
 from tui.invocation import Invocation, path_of
+from tui.safe import escaped
 from tui.wire import Answer, EventStream, GatewayError, Unreachable, Wire
 
 RATED_S = 0.05
@@ -59,7 +60,7 @@ def posted(run: Invocation, path: str, body: bytes, key: str) -> Answer:
 
 def document(answer: Answer) -> str:
     """The answer's body, formatted."""
-    return msgspec.json.format(msgspec.json.encode(answer.body), indent=2).decode()
+    return escaped(msgspec.json.format(msgspec.json.encode(answer.body), indent=2).decode())
 
 
 def as_whole(body: bytes) -> bytes:

@@ -75,6 +75,15 @@ def absolute(text: str | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}" + ("Z" if at.utcoffset() == datetime.now(UTC).utcoffset() else f"{at:%z}")
 
 
+def time_of_day(text: str) -> str:
+    """`12:04:28.114` of an ISO time of the gateway's, in the zone that was asked for."""
+    zone = ZONE[0]()
+    if zone is UTC:
+        return figures.time_of_day(text)  # for every row of a tail: cut out and not read
+    at = figures.parsed(text)
+    return figures.NONE if at is None else f"{at.astimezone(zone):%H:%M:%S.%f}"[:12]
+
+
 def ago(heading: str, path: str, wide: bool = False, never: str = "never") -> Column:
     return Column(heading, path, lambda text: figures.ago(text, never), wide, wide_show=_at(never))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -16,6 +16,7 @@ from tui.export import cell
 from tui.faults import Fault, usage
 from tui.invocation import Invocation
 from tui.output import with_dollars
+from tui.progress import Progress
 
 PAGE = 1000
 Row = dict[str, Any]
@@ -64,8 +65,8 @@ def export_calls(run: Invocation, text: str, form: str, out: str, resume: bool) 
             "--resume is for ndjson and csv: a Parquet file is whole or worth nothing",
             "export it anew, or by the day: --since 2026-11-24 --until 2026-11-25",
         )
-    with parquet.opened(out) as sink:
-        return sum(_written(sink, rows) for rows, _ in pages(run, "/logs", query, ""))
+    with parquet.opened(out) as sink, closing(pages(run, "/logs", query, "")) as found:
+        return sum(_written(sink, rows) for rows, _ in found)
 
 
 def export(run: Invocation, path: str, query: dict[str, Any], form: str, out: str, resume: bool) -> int:
@@ -74,9 +75,9 @@ def export(run: Invocation, path: str, query: dict[str, Any], form: str, out: st
     asked = " ".join((path, form, str(query.get("filter", ""))))
     begun = _resumed(mark, asked) if resume else None
     written = 0
-    with _opened(out, begun) as file:
+    with _opened(out, begun) as file, closing(pages(run, path, query, begun.cursor if begun else "")) as found:
         sink = Text(file, form, begun is not None)
-        for rows, cursor in pages(run, path, query, begun.cursor if begun else ""):
+        for rows, cursor in found:
             written += _written(sink, rows)
             if mark is not None and cursor:
                 _keep(mark, Mark(cursor, os.fstat(file.fileno()).st_size, asked))
@@ -85,14 +86,20 @@ def export(run: Invocation, path: str, query: dict[str, Any], form: str, out: st
     return written
 
 
-def pages(run: Invocation, path: str, query: dict[str, Any], cursor: str) -> Iterator[tuple[list[Row], str]]:
-    """The rows of each page, and the cursor behind them: empty at the end."""
-    while True:
-        page = run.get(path, **query, limit=PAGE, cursor=cursor)
-        cursor = page.get("next") or ""
-        yield page["data"], cursor
-        if not cursor:
-            return
+def pages(run: Invocation, path: str, query: dict[str, Any], cursor: str) -> Generator[tuple[list[Row], str]]:
+    """The rows of each page, and the cursor behind them: empty at the end. Says meanwhile how far it is."""
+    progress, count = Progress(run.flags), 0
+    try:
+        while True:
+            page = run.get(path, **query, limit=PAGE, cursor=cursor)
+            cursor = page.get("next") or ""
+            yield page["data"], cursor
+            if not cursor:
+                return
+            count += len(page["data"])
+            progress.tell(f"{count:,} so far")
+    finally:
+        progress.end()
 
 
 def _written(sink: Sink, rows: list[Row]) -> int:

@@ -50,7 +50,8 @@ class Invocation:
                 with contextlib.suppress(
                     Fault, KeyError, ValueError
                 ):  # KeyError: a zone that this machine does not know
-                    self._gateway_zone = ZoneInfo(self.get("/whoami")["timezone"])
+                    name = self.get("/whoami")["timezone"]
+                    self._gateway_zone = UTC if name == "UTC" else ZoneInfo(name)
         return self._gateway_zone
 
     # Where to

@@ -17,7 +17,7 @@ from tui.columns import Column, pick, words
 from tui.ending import tell
 from tui.faults import usage
 from tui.flags import Flags
-from tui.safe import ascii_only, cells, cut, visible, visible_lines
+from tui.safe import OBEYED, ascii_only, cells, cut, escaped, visible, visible_lines
 
 Record = Mapping[str, Any]
 COLOURS = {
@@ -80,7 +80,7 @@ class Output:
             self.write(_json([self._selected(one) for one in records]))
         elif self.format == "ndjson":
             for one in records:
-                self.write(msgspec.json.encode(self._selected(one)).decode())
+                self.write(escaped(msgspec.json.encode(self._selected(one)).decode()))
         elif self.format == "yaml":
             self.write(_yaml([self._selected(one) for one in records]))
         elif self.format == "csv":
@@ -246,13 +246,16 @@ def _terminal_width() -> int:
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def _yaml(value: Any) -> str:
     import yaml
 
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n")
+    document = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if OBEYED.search(document):
+        document = yaml.safe_dump(value, sort_keys=False)
+    return document.rstrip("\n")
 
 
 class _Fields(Formatter):

@@ -5,6 +5,7 @@ The last door before the terminal, for the command line and the dashboard alike.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 BIDI = {
@@ -20,6 +21,15 @@ BIDI = {
     "\u2068": "FSI",
     "\u2069": "PDI",
 }
+
+
+OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What stands in JSON as it is, and a terminal would obey: C1 controls, line separators, the direction of writing."""
+
+
+def escaped(document: str) -> str:
+    """JSON that says the same without them, to a pipe and to a terminal alike."""
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 def visible(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from tui.faults import usage
 from tui.flags import Flags
+from tui.safe import escaped
 
 VERBS = frozenset({"list", "get", "status", "usage", "overrides", "hits", "history", "count"})
 
@@ -58,5 +59,5 @@ def _draw(before: str, now: str) -> None:
 
 def _line(document: str) -> None:
     if document.strip():
-        sys.stdout.write(json.dumps(json.loads(document), ensure_ascii=False) + "\n")
+        sys.stdout.write(escaped(json.dumps(json.loads(document), ensure_ascii=False)) + "\n")
         sys.stdout.flush()

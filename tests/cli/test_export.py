@@ -16,6 +16,7 @@ from gateway.admin.schema.logs import LogPage
 from tests.admin.rows import final, write
 from tests.cli.line import PROGRAM, optyx, pty_process
 from tests.tui import fake_gateway, seeded_calls
+from tests.tui.terminal import Terminal
 from tui import exporting, parquet
 
 
@@ -155,3 +156,33 @@ def test_an_answer_of_another_shape_is_a_clear_error(fake, monkeypatch, tmp_path
     monkeypatch.setattr(fake_gateway, "ROUTES", [*odd, *fake_gateway.ROUTES])
     ran = optyx("logs", "export", "--format", "parquet", "--out", str(tmp_path / "calls"))
     assert (ran.status, "shape this version does not know" in ran.err) == (1, True)
+
+
+def test_a_long_export_says_how_far_it_is_on_a_terminal_alone(fake, tmp_path):
+    fake.history[:] = [seeded_calls.call(number, datetime(2026, 11, 24, 12, tzinfo=UTC)) for number in range(3_500)]
+    quick = "from tui import progress; progress.PATIENCE_S = progress.EVERY_S = progress.EVERY_SPOKEN_S = 0; from tui.cli import main; main()"
+
+    def exported(*flags: str, is_terminal: bool = True) -> str:
+        command = [
+            sys.executable,
+            "-c",
+            quick,
+            "logs",
+            "export",
+            "--out",
+            str(tmp_path / f"{len(flags)}{is_terminal}"),
+            *flags,
+        ]
+        if not is_terminal:
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stderr
+        with Terminal(command, env=dict(os.environ)) as terminal:
+            assert terminal.process.wait(30) == 0
+            terminal.wait_until(lambda: b"exported" in terminal.output or "-q" in flags)
+            return terminal.output.decode()
+
+    drawn = exported()
+    assert "\r\x1b[K1,000 so far" in drawn
+    assert "\r\x1b[K3,000 so far\r\x1b[K3500 calls exported." in drawn
+    assert "2,000 so far\r\n3,000 so far\r\n3500 calls" in exported("--accessible", "--yes")
+    assert "so far" not in exported("-q")
+    assert "so far" not in exported(is_terminal=False)

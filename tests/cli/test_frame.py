@@ -140,8 +140,14 @@ def test_hostile_text_never_reaches_the_terminal(fake):
         ran = optyx(*words)
         assert ran.status == 0
         assert all(character == "\n" or character.isprintable() for character in ran.out + ran.err), words
-    told = optyx("projects", "list", "-o", "json")
-    assert "\x1b" not in told.out
+    plain = optyx("api", "GET", "/projects").json["data"][0]["name"]
+    assert plain == fake.hostile
+    for form in ("json", "ndjson", "yaml"):  # it says the same, in signs that nothing obeys
+        ran = optyx("projects", "list", "-o", form)
+        assert all(character == "\n" or character.isprintable() for character in ran.out), form
+        read = yaml.safe_load(ran.out) if form != "ndjson" else [json.loads(line) for line in ran.lines]
+        assert read[0]["name"] == plain
+    assert optyx("api", "GET", "/projects").out.replace("\n", "").isprintable()
 
 
 def test_ascii_and_accessible_output(fake):
@@ -249,8 +255,10 @@ def test_times_are_written_in_the_gateway_s_zone_and_never_is_a_word(fake, monke
             (("--tz", "local"), "2026-11-24 07:04:31-0500"),
         ):
             assert optyx("logs", "list", *flags, "--fields", "created_at", "--no-headers").lines == [said]
+            (line,) = optyx("logs", "tail", "-n", "1", "--max", "1", *flags).lines
+            assert line.split()[0] == said[11:19] + ".000"
         asked = [path for _, path, _, _ in fake.seen].count("/admin/v1/whoami")
-        assert asked == 2  # once a run, and only where the gateway's own zone is wanted
+        assert asked == 4  # once a run, and only where the gateway's own zone is wanted
         optyx("keys", "list", "-p", "acme")
         assert [path for _, path, _, _ in fake.seen].count("/admin/v1/whoami") == asked
     finally:

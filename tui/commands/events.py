@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from tui import calls_shown, faults, figures
+from tui import calls_shown, faults
 from tui import log_filter as f
+from tui.columns import time_of_day
 from tui.flags import seconds
 from tui.invocation import Invocation, current
 from tui.output import note
@@ -106,7 +107,7 @@ def line_of(event: str, told: dict[str, Any]) -> str:
         return str(calls_shown.short(told))
     if event == "audit":
         what = f"{told.get('action')} {told.get('object_name') or told.get('object_id')}"
-        at = figures.time_of_day(str(told.get("at")))
+        at = time_of_day(str(told.get("at")))
         return f"{at} audit {told.get('actor')} {what} {told.get('result')}".rstrip()
     if event == "provider":
         switch = "" if told.get("enabled") else ", switched off"

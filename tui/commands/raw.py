@@ -10,6 +10,7 @@ import typer
 
 from tui.faults import usage
 from tui.invocation import current
+from tui.safe import escaped
 from tui.setting_values import scalar
 
 api = typer.Typer()
@@ -38,7 +39,7 @@ def api_command(
     else:
         body = _body(input) if input else fields or None
         found = run.change(method, path.removeprefix("/admin/v1"), body).body
-    run.out.write(json.dumps(found, ensure_ascii=False, indent=2))
+    run.out.write(escaped(json.dumps(found, ensure_ascii=False, indent=2)))
 
 
 def _fields(pairs: list[str]) -> dict[str, Any]:
