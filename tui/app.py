@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tui.calls import Client
     from tui.remembered import Remembered
 
+T = TypeVar("T")
 LONGEST_HOLD_S = 0.4
 HOPELESS = (30, 8)
 """Columns and lines below which nothing but a word is shown."""
@@ -310,6 +311,16 @@ class OptyxApp(Speaking):
         from tui.screens.columns import choose_columns
 
         choose_columns(self)
+
+    def hand_over(self, work: Callable[[], T]) -> T:
+        """Gives the terminal to a program of the user's. Raises what `work` raises, with the terminal back: Textual would not take it back."""
+        failure: Exception | None = None
+        with self.suspend():
+            try:
+                return work()
+            except Exception as error:
+                failure = error
+        raise failure
 
     def action_toggle_mouse(self) -> None:
         self.mouse_on = not self.mouse_on

@@ -78,6 +78,8 @@ class FakeGateway:
         """The data of a gap that a tail is told of when it begins."""
         self.moved: list[Impact] = []
         """What a preview of any change says of calls that it would not refuse."""
+        self.captured = ""
+        """The request body of every call."""
         self.version = VERSION
         self.token = TOKEN
         self.step_gate: threading.Semaphore | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.admin.schema.audit import Chain
 from gateway.admin.schema.limits import BudgetAsked, Limits, LimitsOverview
-from gateway.admin.schema.logs import LogCount, LogPage
+from gateway.admin.schema.logs import Body, LogCount, LogPage
 from gateway.admin.schema.overview import Overview
 from gateway.admin.schema.people import Whoami
 from gateway.admin.schema.providers import ProviderTest, Step
@@ -46,6 +46,8 @@ def log_one(h: Handler, ident: str) -> Any:
     number = int(ident.rpartition("-")[2].removeprefix("req_") or "0", 16)
     calls = (row for row in h.fake.history if ident in (row.request_id, row.call_id))
     told = seeded_calls.detail(next(calls, None) or seeded_calls.call(number, seeded.NOW))
+    if h.fake.captured:
+        told.request_body = Body(text=h.fake.captured)
     if h.query.get("bodies") == "false":
         told.request_body = told.response_body = None
     return told

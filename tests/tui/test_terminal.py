@@ -299,3 +299,59 @@ def test_what_nothing_copies_can_be_shown_and_selected(gateway, tmp_path):
         terminal.wait_for("LAST CALL", after=reads)
         terminal.send(b"q")
         assert terminal.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("text.replace('failover: true', 'failover: false')", "1 change"),
+        ("text + '\\n  - : ['", "Not taken: "),
+        ("text.replace('failover: true', 'failover: seven')", "Not taken: Expected `bool`, got `str`"),
+        ("sys.exit(3)", "Not taken: ./editor ended with 3: nothing was changed."),
+    ],
+)
+def test_settings_go_through_the_users_editor_and_what_it_made_of_them_is_told(gateway, tmp_path, change, said):
+    editor = tmp_path / "editor"
+    editor.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\npath = pathlib.Path(sys.argv[1])\ntext = path.read_text()\n"
+        f"assert text.startswith('# Settings of acme, version 41')\npath.write_text({change})\n"
+    )
+    editor.chmod(0o700)
+    here = f"import os; os.chdir({str(tmp_path)!r}); from tui.launch import main; main()"
+    env = environment(gateway, tmp_path, VISUAL="./editor", PYTHONPATH=os.getcwd())
+    with Terminal([sys.executable, "-c", here], env=env) as terminal:
+        terminal.wait_for("support-bot")
+        terminal.send(b":settings acme\r")
+        terminal.wait_for("saved v41")
+        terminal.send(b"\x05")
+        terminal.wait_for(said)
+
+
+@pytest.mark.parametrize(
+    ("variable", "keys", "said"),
+    [
+        ("VISUAL", b":settings acme\r", "Not taken: no-such-editor: No such file or directory."),
+        ("PAGER", b":logs\r", "no-such-editor could not be started"),
+    ],
+)
+def test_a_program_that_is_not_there_is_named_and_the_dashboard_goes_on(tmp_path, variable, keys, said):
+    with (
+        FakeGateway() as fake,
+        Terminal(LAUNCH, env=environment(fake, tmp_path, **{variable: "no-such-editor"})) as terminal,
+    ):
+        fake.captured = '{"messages": []}'
+        terminal.wait_for("support-bot")
+        terminal.send(keys)
+        if variable == "VISUAL":
+            terminal.wait_for("saved v41")
+            terminal.send(b"\x05")
+        else:
+            terminal.wait_for("FOLLOWING")
+            terminal.send(b"k\r")
+            terminal.wait_for("WHY THIS ROUTE")
+            terminal.send(b"2")
+            terminal.wait_for("messages")
+            terminal.send(b"o")
+        terminal.wait_for(said)
+        terminal.send(b"4")
+        terminal.wait_for("web-prod")

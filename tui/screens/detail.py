@@ -238,9 +238,11 @@ class Detail(View):
             return
         with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="optyx-", delete=False) as file:
             file.write(text)
+        pager = os.environ.get("PAGER") or "less"
         try:
-            with self.app.suspend():
-                subprocess.run([*shlex.split(os.environ.get("PAGER", "less")), file.name], check=False)
+            self.optyx.hand_over(lambda: subprocess.run([*shlex.split(pager), file.name], check=False))
+        except (OSError, ValueError) as error:
+            self.optyx.say(f"{pager} could not be started: {error}. Set PAGER.", "error")
         finally:
             os.unlink(file.name)
 

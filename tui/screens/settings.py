@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import tempfile
 from typing import Any
 
 import msgspec
@@ -19,6 +16,8 @@ from gateway.admin.schema.settings import Preview, SettingsVersion
 from gateway.admin.schema.settings import Settings as ProjectSettings
 from tui import figures
 from tui.calls import Client
+from tui.editing import through_editor
+from tui.faults import Fault
 from tui.location import Location
 from tui.screens.conflict import Conflict
 from tui.screens.settings_form import item_of, settings_items, settings_of
@@ -332,19 +331,15 @@ class Settings(View):
         """YAML in $EDITOR; what comes back fills the form, and is saved only by ^s."""
         import yaml
 
-        head = f"# Settings of {self.project}, version {self.base.version if self.base else 0}. null: the gateway's own value.\n"
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="optyx-", delete=False) as file:
-            file.write(head + yaml.safe_dump(self.values(), sort_keys=False))
+        version = self.base.version if self.base else 0
+        head = f"# Settings of {self.project}, version {version}. null: the gateway's own value.\n"
         try:
-            with self.app.suspend():
-                subprocess.run([*shlex.split(os.environ.get("EDITOR", "vi")), file.name], check=False)
-            with open(file.name, encoding="utf-8") as edited:
-                given = msgspec.convert(yaml.safe_load(edited), ProjectSettings, strict=False)
-        except (yaml.YAMLError, msgspec.ValidationError, OSError) as error:
-            self.optyx.say(f"Not taken: {error}", "error")
+            values = yaml.safe_dump(self.values(), sort_keys=False, allow_unicode=True)
+            text = self.optyx.hand_over(lambda: through_editor(head + values))
+            given = msgspec.convert(yaml.safe_load(text), ProjectSettings, strict=False)
+        except (Fault, yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
+            self.optyx.say(f"Not taken: {' '.join(str(error).split())}.", "error")
             return
-        finally:
-            os.unlink(file.name)
         originals = self.form.originals
         self._fill(given)
         self.form.originals = {**{item.name: item.value for item in self.form.items}, **originals}

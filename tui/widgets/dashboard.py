@@ -198,7 +198,8 @@ def _traffic(data: Overview, room: int) -> list[Tile]:
 
 def _money(data: Overview, room: int) -> list[Tile]:
     rates, spend, flight = data.rates, data.spend, data.in_flight
-    forecast = f"  → {figures.dollars(spend.forecast_nusd, 0)} by 24:00" if spend.forecast_nusd is not None else ""
+    whole = 0 if (spend.forecast_nusd or 0) >= 100 * figures.NUSD else None
+    forecast = f"  → {figures.dollars(spend.forecast_nusd, whole)} by 24:00" if spend.forecast_nusd is not None else ""
     unpriced = f"+{figures.count(spend.unpriced_calls)} unpriced   " if spend.unpriced_calls else ""
     yesterday = f"yesterday {figures.dollars(spend.yesterday_nusd, 0 if unpriced else None)}"
     return [
