@@ -17,7 +17,15 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A body or a query. UNSET: not given, so not changed; null where it is taken: back to the default."""
 
 
-Name = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"\S")]
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=120,
+        pattern=r"^[^\t-\r\x85\u2028\u2029]*\S[^\t-\r\x85\u2028\u2029]*$(?!\n)",
+        description="a name on one line",
+    ),
+]
 Slug = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", examples=["acme-web"])]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 ModelPattern = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^\S+$")]

@@ -125,7 +125,8 @@ def _taken(kind: Any, is_whole: bool, reason: str) -> str:
         )
     if is_whole and "matching regex" in reason:
         like = next((str(meta.examples[0]) for part in _parts(kind) for meta in _metas(part) if meta.examples), None)
-        return f"it is written like {like}" if like else reason
+        what = next((meta.description for part in _parts(kind) for meta in _metas(part) if meta.description), None)
+        return f"it is written like {like}" if like else f"it is {what}" if what else reason
     return reason
 
 

@@ -72,6 +72,14 @@ async def test_enums_and_patterns_of_bodies_too(gateway):
     assert "kind: there is no 'acme'; there is openai, google, anthropic" in message
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\n", "\tb", "  ", "a\u2028b", "a\r", "a\x85b"])
+async def test_a_name_is_one_line(gateway, name):
+    """In a list, a log line or a pipe a second one would be taken for another's."""
+    for path in ("/projects", "/projects/default/keys"):
+        told = await gateway.admin("POST", path, {"name": name})
+        assert (told.status, told.json["error"]["message"]) == (422, "name: it is a name on one line.")
+
+
 async def test_a_forged_cursor_is_never_a_failure_of_the_gateways(gateway):
     for path in (*LISTS, "/projects/default/keys", "/projects/default/settings/history"):
         for place in FORGED:
