@@ -75,6 +75,54 @@ async def test_what_is_no_proper_answer_is_a_502_and_its_connection_is_not_used_
         assert answered.json["choices"][0]["message"]["content"] == f"nonce {number}", data[:80]
 
 
+SMUGGLED = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"smuggled": "yes"}'
+MINE = json.dumps(completion("mine")).encode()
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(MINE), MINE)
+LENGTH = b"Content-Length: %d" % len(MINE)
+TWO_WAYS = [
+    (b"Content-Length: %d\r\nTransfer-Encoding: chunked" % len(CHUNKED), CHUNKED),
+    (b"Transfer-Encoding: chunked\r\n" + LENGTH, CHUNKED),
+    (b"Transfer-Encoding: chunked, identity", CHUNKED),
+    (b"Transfer-Encoding: identity, chunked", CHUNKED),
+    (b"Transfer-Encoding: xchunked", CHUNKED),
+    (b"Transfer-Encoding : chunked", CHUNKED),
+    (b"Transfer-Encoding:\r\n chunked", CHUNKED),
+    (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", CHUNKED),
+    (b"Transfer-Encoding:\x0bchunked", CHUNKED),
+    (b"X: y\nTransfer-Encoding: chunked\r\n" + LENGTH, CHUNKED),
+    (b"X: y\rTransfer-Encoding: chunked\r\n" + LENGTH, CHUNKED),
+    (LENGTH + b"\r\n" + LENGTH, MINE),
+    (LENGTH + b"\r\nContent-Length: 0", MINE),
+    (b"Content-Length: 0\r\n" + LENGTH, MINE),
+    (b"Content-Length: +%d" % len(MINE), MINE),
+    (b"Content-Length: %d, %d" % (len(MINE), len(MINE)), MINE),
+    (b"Content-Length:\r\n %d" % len(MINE), MINE),
+    (b"Content-Length: %d" % (len(MINE) + len(SMUGGLED)), MINE),
+    (b"Content-Length: 18446744073709551616", MINE),
+    (b"X-A: b\r\n c: d\r\n" + LENGTH, MINE),
+    (b"Transfer-Encoding: chunked", CHUNKED.replace(b"\r\n", b"\n")),
+    (b"Transfer-Encoding: chunked", b"0x" + CHUNKED),
+    (b"Transfer-Encoding: chunked", b"F" * 17 + CHUNKED),
+    (b"Transfer-Encoding: chunked", CHUNKED.replace(b"\r\n", b";ext=\n\r\n", 1)),
+    (b"Transfer-Encoding: chunked", CHUNKED.replace(b"\r\n", b";" + b"e" * 200_000 + b"\r\n", 1)),
+    (b"Transfer-Encoding: chunked", CHUNKED[:-2] + b"Content-Length: 5\r\n\r\n"),
+    (b"Transfer-Encoding: chunked", CHUNKED[:-5] + b"\r\n" + CHUNKED[-5:]),
+]
+
+
+async def test_an_answer_that_could_be_read_in_two_ways_gives_the_next_caller_nothing(gateway):
+    """Behind each of them stands an answer that nobody asked for. Refused, waited for to its end, or taken: that one reaches nobody."""
+    await gateway.execute("UPDATE providers SET timeouts = '{\"whole_ms\": 1000}'")
+    for number, (head, told) in enumerate(TWO_WAYS):
+        gateway.upstream.enqueue(raw(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + told + SMUGGLED, then_close=False))
+        answered = await gateway.chat(**NAMED)
+        assert answered.status in (502, 504) or answered.body == MINE, (head, answered.body)
+        gateway.upstream.enqueue(whole(completion(f"nonce {number}")))
+        gateway.trust_everybody()
+        answered = await gateway.chat(**NAMED)
+        assert answered.json["choices"][0]["message"]["content"] == f"nonce {number}", head
+
+
 async def test_a_second_answer_behind_the_first_reaches_nobody(gateway):
     first = json.dumps(completion("mine")).encode()
     theirs = json.dumps(completion("not asked for")).encode()
