@@ -70,12 +70,10 @@ class Ready:
     def __init__(self) -> None:
         self.origin = Origin("http://127.0.0.1:1/v1")
 
-    async def fetch(
-        self, _provider: Any, request: Any, _timeouts: Any, is_stream: bool, on_reply: Callable[[Reply], None]
-    ) -> Reply:
+    async def fetch(self, _provider: Any, request: Any, _timeouts: Any, is_stream: bool, asker: Any) -> Reply:
         encode_request(self.origin, request)
         reply = Reply(is_stream, 1 << 20)
-        on_reply(reply)
+        asker.reply = reply
         reply.status, reply.headers = 200, {"content-type": "application/json"}
         reply.first_byte_ns = time.perf_counter_ns()
         reply.receive(ANSWER)

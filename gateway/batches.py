@@ -4,7 +4,6 @@ Called by `proxy/exchange`."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -12,7 +11,7 @@ from gateway.catalog import Provider, Timeouts
 from gateway.ledger import Usage, total
 from gateway.providers.provider import Failure, UpstreamRequest
 from gateway.reply import Reply
-from gateway.upstream import Upstream
+from gateway.upstream import Asker, Upstream
 
 
 async def fetch(
@@ -20,8 +19,7 @@ async def fetch(
     provider: Provider,
     request: UpstreamRequest,
     timeouts: Timeouts,
-    on_reply: Callable[[Reply], None],
-    is_gone: Callable[[], bool],
+    asker: Asker,
 ) -> tuple[Reply, Usage | None]:
     """The last reply with every answer in it, as a JSON array in order; or the first that is no answer. All of them share one timeout and
     one limit of size. And what the answers that came have counted: a provider bills them also when a later one fails."""
@@ -31,13 +29,13 @@ async def fetch(
     size = first_byte_ns = 0
     reply: Reply | None = None
     for body in (request.body, *request.more):
-        if reply is not None and is_gone():
+        if reply is not None and asker.is_gone:
             reply.failure, reply.aborted = Failure("reset", "closed by us"), True
             return reply, counted
         left_ms = max(1, round((due - time.monotonic()) * 1000))
         part = msgspec.structs.replace(request, body=body, more=[])
         share = msgspec.structs.replace(timeouts, whole_ms=left_ms)
-        reply = await upstream.fetch(provider, part, share, False, on_reply)
+        reply = await upstream.fetch(provider, part, share, False, asker)
         if reply.failure is not None or not reply.is_answer:
             return reply, counted
         answer = reply.body()

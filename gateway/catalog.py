@@ -72,16 +72,19 @@ class Model(msgspec.Struct, frozen=True, eq=False):
     """Every pattern of an allow-list that means this model too: `c*`, `cl*`, … of its id and of `provider/id`."""
     full_name: str = ""
     """`provider/id`."""
+    key: tuple[str, str] = ("", "")
+    """The provider's id and its name for the model: what one circuit breaker is for."""
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "full_name", f"{self.provider.name}/{self.id}")
+        msgspec.structs.force_setattr(self, "key", (self.provider.id, self.upstream_name))
 
     def price_at(self, epoch_s: float) -> Price | None:
         """The price in force then, or None: unpriced."""
-        for price in reversed(self.prices):
-            if price.effective_from <= epoch_s:
-                return price
-        return None
+        prices = self.prices
+        if prices and prices[-1].effective_from <= epoch_s:  # nearly always
+            return prices[-1]
+        return next((price for price in reversed(prices) if price.effective_from <= epoch_s), None)
 
 
 class Target(msgspec.Struct, frozen=True, eq=False):

@@ -43,7 +43,7 @@ class Health:
 
     def enter(self, target: Target, now: float) -> Failure | None:
         """May it be tried now? None: yes (and if the circuit is open, this is its one probe); else what `look` says."""
-        circuit = self._circuits.get(_key(target))
+        circuit = self._circuits.get(target.model.key)
         if circuit is None or (circuit.rest_s == 0.0 and now >= circuit.limited_until):
             return None
         failure = self.look(target, now)
@@ -53,7 +53,7 @@ class Health:
     def look(self, target: Target, now: float) -> Failure | None:
         """Whether it rests, without trying it: a Failure of kind `resting`, whose `retry_after_s` is the wait and whose `code` is
         `rate_limited` when a 429 is the reason."""
-        circuit = self._circuits.get(_key(target))
+        circuit = self._circuits.get(target.model.key)
         if circuit is None:
             return None
         if now < circuit.limited_until:
@@ -70,7 +70,7 @@ class Health:
 
     def leave(self, target: Target, failure: Failure | None, ms: float, now: float) -> None:
         """How the try ended. Every `enter` that gave None has its `leave`."""
-        key = _key(target)
+        key = target.model.key
         circuit = self._circuits.get(key)
         if circuit is None:
             circuit = self._circuits[key] = Circuit()
@@ -97,7 +97,7 @@ class Health:
 
     def abandon(self, target: Target) -> None:
         """The try ended for a reason of ours (the client left): says nothing about the target."""
-        circuit = self._circuits.get(_key(target))
+        circuit = self._circuits.get(target.model.key)
         if circuit is not None:
             circuit.is_probing = False
 
@@ -137,10 +137,6 @@ class Health:
         circuit.latencies.append(ms)
         if len(circuit.latencies) > 256:
             del circuit.latencies[:128]
-
-
-def _key(target: Target) -> tuple[str, str]:
-    return target.model.provider.id, target.model.upstream_name
 
 
 def _percentile(values: list[float], part: float) -> float | None:

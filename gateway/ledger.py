@@ -17,6 +17,7 @@ UsageSource = Literal["provider", "estimated", "none"]
 
 NUSD_PER_USD = 1_000_000_000
 TOKENS_PER_PRICE = 1_000_000
+HALF_A_NUSD = TOKENS_PER_PRICE // 2
 
 _AMOUNT = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]{1,9}))?")
 
@@ -68,7 +69,14 @@ def cost_nusd(usage: Usage, price: Price) -> int:
         total += cached * (price.input_nusd if price.cached_input_nusd is None else price.cached_input_nusd)
         total += written * (price.input_nusd if price.cache_write_nusd is None else price.cache_write_nusd)
     total += prompt * price.input_nusd
-    return (2 * total + TOKENS_PER_PRICE) // (2 * TOKENS_PER_PRICE)
+    return (total + HALF_A_NUSD) // TOKENS_PER_PRICE
+
+
+def uncached_nusd(prompt: int, completion: int, price: Price) -> int:
+    """The same of tokens of which no cache has any."""
+    if price.above is not None and price.above_tokens is not None and prompt > price.above_tokens:
+        price = price.above
+    return (prompt * price.input_nusd + completion * price.output_nusd + HALF_A_NUSD) // TOKENS_PER_PRICE
 
 
 def call_cost(own_nusd: int | None, is_answered: bool, others_nusd: Iterable[int | None]) -> int | None:
@@ -84,9 +92,9 @@ def usd(nusd: int) -> str:
     """A nano-USD amount as a decimal string: exact, up to nine decimals, at least two (`"0.00"`, `"1.50"`, `"-0.000000001"`)."""
     if nusd < 0:
         return "-" + usd(-nusd)
-    text = f"{nusd // NUSD_PER_USD}.{nusd % NUSD_PER_USD:09d}".rstrip("0")
-    decimals = len(text) - text.index(".") - 1
-    return text if decimals >= 2 else text + "00"[decimals:]
+    whole, part = divmod(nusd, NUSD_PER_USD)
+    decimals = str(NUSD_PER_USD + part)[1:].rstrip("0")
+    return f"{whole}.{decimals if len(decimals) >= 2 else decimals.ljust(2, '0')}"
 
 
 def nusd(amount_usd: str) -> int:

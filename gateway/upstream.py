@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from gateway import dns
 from gateway.addresses import refused_address
@@ -33,6 +33,13 @@ DNS_PATIENCE_S = 0.5
 """So long a call waits for a name whose last addresses are known; then it goes there."""
 
 
+class Asker(Protocol):
+    """Who asks: a call, or whoever has `reply` to be told."""
+
+    reply: Reply | None
+    is_gone: bool
+
+
 class Upstream:
     """The pools of one worker."""
 
@@ -49,10 +56,10 @@ class Upstream:
         request: UpstreamRequest,
         timeouts: Timeouts,
         is_stream: bool,
-        on_reply: Callable[[Reply], None],
+        asker: Asker,
     ) -> Reply:
-        """Sends, and waits until the reply is ready. `on_reply` is told of the reply before anything is waited for, so that it can
-        be aborted. A connection that had been kept alive and died without one byte of answer is replaced, once."""
+        """Sends, and waits until the reply is ready. `asker` has the reply before anything is waited for, so that it can be aborted. A
+        connection that had been kept alive and died without one byte of answer is replaced, once."""
         origin = self._origins.get(provider.base_url) or self._origin(provider.base_url)
         data = encode_request(origin, request)
         limit, wait_ms = self._max_answer, timeouts.whole_ms
@@ -62,7 +69,7 @@ class Upstream:
         may_rest = True
         while True:
             reply = Reply(is_stream, limit)
-            on_reply(reply)
+            asker.reply = reply
             connection = self._resting(origin) if may_rest else None
             if connection is None:
                 connection = await self._open(provider, origin, timeouts, reply)

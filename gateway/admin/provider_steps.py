@@ -162,7 +162,7 @@ class Trial:
         call, request = self._completion(self.model, stream=True)
         translator = self.adapter.stream(call)
         begun = time.perf_counter()
-        reply = await self.upstream.fetch(self.provider, request, PATIENCE, True, _unwatched)
+        reply = await self.upstream.fetch(self.provider, request, PATIENCE, True, _Unwatched())
         first_ms = (time.perf_counter() - begun) * 1e3
         self._require_answer(reply)
         reply.start_idle_timer(IDLE_S)
@@ -197,7 +197,7 @@ class Trial:
         return answer
 
     async def _fetch(self, request: UpstreamRequest) -> bytes:
-        reply = await self.upstream.fetch(self.provider, request, PATIENCE, False, _unwatched)
+        reply = await self.upstream.fetch(self.provider, request, PATIENCE, False, _Unwatched())
         self._require_answer(reply)
         return reply.body()
 
@@ -208,8 +208,11 @@ class Trial:
             raise Failed(_said(self.adapter.classify(reply.status, reply.headers, reply.body())))
 
 
-def _unwatched(_: Reply) -> None:
+class _Unwatched:
     """Nobody aborts a step."""
+
+    reply: Reply | None = None
+    is_gone = False
 
 
 def _list_request(provider: Provider) -> tuple[str, list[tuple[str, str]]]:

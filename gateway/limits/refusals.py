@@ -10,6 +10,7 @@ from gateway.limits.pools import RATE_WINDOW_S, Drawn, Pool
 from gateway.limits.windows import FOREVER
 
 LONGEST_WAIT_S = 60.0
+RATE_WINDOW_MS = int(RATE_WINDOW_S * 1000)
 NEVER = {"x-should-retry": "false"}
 """For SDKs: asking again within a minute is of no use."""
 
@@ -17,7 +18,8 @@ NEVER = {"x-should-retry": "false"}
 def rate_lines(pool: Pool, left: int) -> str:
     """OpenAI's three names for a limit of requests or tokens, as lines of an answer's head; what is used comes back evenly."""
     kind, size = pool.kind, pool.size
-    reset = _duration((1 - left / size) * RATE_WINDOW_S if size > left else 0.0)
+    reset_ms = (size - left) * RATE_WINDOW_MS // size if size > left else 0
+    reset = f"{reset_ms}ms" if reset_ms < 1000 else _duration(reset_ms / 1000)
     return f"x-ratelimit-limit-{kind}: {size}\r\nx-ratelimit-remaining-{kind}: {left}\r\nx-ratelimit-reset-{kind}: {reset}\r\n"
 
 

@@ -158,7 +158,7 @@ class CallHold:
     @property
     def nusd(self) -> int | None:
         """Money set aside; None when no budget counts the call."""
-        for share, amount in self._parts:
+        for share, amount in reversed(self._parts):  # budgets stand behind limits
             if share.kind == "money":
                 return amount
         return None
@@ -209,14 +209,19 @@ class CallHold:
 
     def header_lines(self) -> str:
         """Of the tightest limit of requests and of tokens each."""
-        tightest: dict[str, tuple[int, Share]] = {}
+        requests = tokens = None
+        fewest_requests = fewest_tokens = 0
         for share, _ in self._parts:
             if share.is_rate:
                 told = share.told
                 left = share.free if told is None else share.free + told.left
-                if share.kind not in tightest or left < tightest[share.kind][0]:
-                    tightest[share.kind] = left, share
-        return "".join([rate_lines(share.pool, max(0, left)) for left, share in tightest.values()])
+                if share.kind == "requests":
+                    if requests is None or left < fewest_requests:
+                        requests, fewest_requests = share, left
+                elif tokens is None or left < fewest_tokens:
+                    tokens, fewest_tokens = share, left
+        lines = "" if requests is None else rate_lines(requests.pool, max(0, fewest_requests))
+        return lines if tokens is None else lines + rate_lines(tokens.pool, max(0, fewest_tokens))
 
     def _return(self, share: Share, amount: int) -> None:
         if share.is_rate:

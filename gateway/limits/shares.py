@@ -263,12 +263,14 @@ class Shares:
         return share
 
     def _hold(self, parts: Parts, now: float) -> CallHold:
-        stood = standing(parts)
+        stood: list[Stood] = []
         is_low = False
         for share, amount in parts:
-            share.free -= amount
+            free = share.free
+            stood.append((amount, (share.label, free, share.elsewhere)))
+            share.free = free = free - amount
             share.used_at = now
-            if share.free < share.low:
+            if free < share.low:
                 is_low = True
         if is_low:
             self.drawing.ahead([(share, amount) for share, amount in parts if share.free < share.low])

@@ -30,17 +30,18 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class _Clock:
-    """The Date header of the current second."""
+    """The Date header of the current second, which is over at `until`."""
 
-    second = 0
+    second = until = 0
     line = ""
 
 
 def whole(plane: Plane, caller: Caller, call: Call, status: int, body: bytes, extra: str) -> bytes:
     """Head and body of an answer in one piece. `extra`: header lines of this answer."""
     cost = "" if call.cost_nusd is None else f"x-optyx-cost-usd: {usd(call.cost_nusd)}\r\n"
+    cors = _cors_headers(plane, caller) if plane.cors_origins else ""
     head = (
-        f"{_status_line(status)}{_date_line()}{extra}{_call_headers(call)}{_cors_headers(plane, caller)}{cost}"
+        f"{_status_line(status)}{_date_line()}{extra}{_call_headers(call)}{cors}{cost}"
         f"Content-Length: {len(body)}\r\n{_connection(caller)}\r\n"
     )
     return head.encode("latin-1", "replace") + body
@@ -81,9 +82,10 @@ def _status_line(status: int) -> str:
 
 
 def _date_line() -> str:
-    second = int(time.time())
-    if second != _Clock.second:
-        _Clock.second = second
+    now = time.time()
+    if not _Clock.second <= now < _Clock.until:
+        _Clock.second = second = int(now)
+        _Clock.until = second + 1
         _Clock.line = f"Date: {email.utils.formatdate(second, usegmt=True)}\r\nServer: optyx\r\n"
     return _Clock.line
 

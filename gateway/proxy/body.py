@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ from gateway.providers.provider import Endpoint
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
-_MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 MAX_CHOICES = 128
 LIMITS = ("max_completion_tokens", "max_tokens")
 
@@ -172,6 +170,10 @@ def _model(values: dict[str, Any]) -> str | None:
     value = values.get("model")
     if value is None:
         return None
-    if not isinstance(value, str) or not _MODEL.fullmatch(value):
+    if not isinstance(value, str) or not _is_name(value):
         raise BadRequest("'model' must be a model's name: 1 to 256 visible ASCII characters.", param="model")
     return value
+
+
+def _is_name(value: str) -> bool:
+    return 0 < len(value) <= 256 and value.isascii() and value.isprintable() and " " not in value

@@ -289,5 +289,5 @@ def new_ids() -> tuple[str, str]:
         high = f"{_Ids.high:010x}"
         _Ids.call = f"{_Ids.worker}-{high[:4]}-8{high[4:7]}-8{high[7:10]}-"
         _Ids.request = "req_" + _Ids.call.replace("-", "")
-    end = f"{number & 0xFFFFFF:06x}{_Ids.tail}"
+    end = (number & 0xFFFFFF).to_bytes(3, "big").hex() + _Ids.tail
     return _Ids.call + end, _Ids.request + end

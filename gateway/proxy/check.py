@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.catalog import NO_RULES, Catalog, Key, Project, Target
 from gateway.errors import LimitReached, Refusal, Unprocessable
-from gateway.ledger import Price, Usage, cost_nusd, usd
+from gateway.ledger import Price, uncached_nusd, usd
 from gateway.limits.limits import Hold, Limits, Need
 from gateway.proxy.body import Asked
 from gateway.proxy.call import Call
@@ -41,23 +41,17 @@ def worst_case(catalog: Catalog, route: Route, asked: Asked, prompt: int, now: f
         price = target.model.price_at(now)
         if price is None:
             is_priced = False
-        elif (cost := cost_bound_nusd(price, prompt, output)[0]) > worst:
+        elif (cost := uncached_nusd(prompt, output, dearest(price))) > worst:
             worst = cost
     return longest, worst if is_priced else None
 
 
-def cost_bound_nusd(price: Price, prompt: int, output: int) -> tuple[int, Price]:
-    """The most that so many tokens can cost, and the price at which they do."""
-    dearest = _dearest(price)
-    return cost_nusd(Usage(prompt, output), dearest), dearest
-
-
-def _dearest(price: Price) -> Price:
+def dearest(price: Price) -> Price:
     """The price with every prompt token at its dearest: nothing is known to be cached, and writing a cache may cost more."""
     written = price.cache_write_nusd or 0
     if written <= price.input_nusd and price.above is None:
         return price
-    above = _dearest(price.above) if price.above else None
+    above = dearest(price.above) if price.above else None
     return Price(
         price.id,
         max(price.input_nusd, written),

@@ -145,19 +145,13 @@ async def _try(
     if call.is_gone:
         plane.health.abandon(target)
         return Failure("reset", "the client left")
-
-    def keep(reply: Reply) -> None:
-        call.reply = reply
-
     call.target = target
     began_ns = time.perf_counter_ns()
     counted = None
     if request.more:
-        reply, counted = await batches.fetch(
-            plane.upstream, provider, request, target.timeouts, keep, lambda: call.is_gone
-        )
+        reply, counted = await batches.fetch(plane.upstream, provider, request, target.timeouts, call)
     else:
-        reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, keep)
+        reply = await plane.upstream.fetch(provider, request, target.timeouts, call.stream, call)
     outcome: Whole | Streaming | Failure
     if call.stream and reply.is_answer:
         outcome = await _first_event(plane, target, ask, reply)

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from gateway.catalog import Key, KeyId, Project, Target
 from gateway.errors import InvalidApiKey, Refusal, Unavailable
 from gateway.explanation import Explained, TargetTold
-from gateway.ledger import usd
+from gateway.ledger import uncached_nusd, usd
 from gateway.networks import Address
 from gateway.providers.provider import Endpoint, Failure
 from gateway.proxy.authenticate import require_address
 from gateway.proxy.body import Asked, parse
 from gateway.proxy.call import Call, Plane
-from gateway.proxy.check import cost_bound_nusd, estimate_prompt, need_of, output_bound
+from gateway.proxy.check import dearest, estimate_prompt, need_of, output_bound
 from gateway.proxy.choose import Route, left_out
 from gateway.proxy.exchange import built, passed_over, unsupported
 from gateway.proxy.heading import read_heading
@@ -114,11 +114,12 @@ def _priced(plane: Plane, call: Call, target: Target, asked: Asked, prompt: int)
         told.arithmetic = "this model has no price"
         return told
     told.input_nusd, told.output_nusd = price.input_nusd, price.output_nusd
-    told.cost_ceiling_nusd, dearest = cost_bound_nusd(price, prompt, output)
+    dear = dearest(price)
+    told.cost_ceiling_nusd = uncached_nusd(prompt, output, dear)
     if price.above is not None and price.above_tokens is not None and prompt > price.above_tokens:
-        dearest = dearest.above or dearest
+        dear = dear.above or dear
     told.arithmetic = (
-        f"{prompt:,} prompt tokens x ${usd(dearest.input_nusd)}/M + {output:,} output tokens x ${usd(dearest.output_nusd)}/M"
+        f"{prompt:,} prompt tokens x ${usd(dear.input_nusd)}/M + {output:,} output tokens x ${usd(dear.output_nusd)}/M"
         f" = ${usd(told.cost_ceiling_nusd)}"
     )
     return told
