@@ -54,6 +54,15 @@ def state_of(pid: int) -> str:
     return _processes().get(pid, (0, "Z"))[1]
 
 
+def resident_kb(pid: int) -> int:
+    """What it holds in memory, shared pages included."""
+    if sys.platform == "linux":
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    command = ["/bin/ps", "-o", "rss=", "-p", str(pid)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 def waiting_signals(pid: int) -> set[int]:
     """Sent to the process and not taken yet: it is busy, or stopped."""
     if sys.platform == "linux":
