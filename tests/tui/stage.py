@@ -41,7 +41,7 @@ async def stage(
 
 async def settled(app: OptyxApp, pilot: Pilot[int]) -> None:
     """Until everything that was asked has been answered and drawn."""
-    await until(lambda: app.view is not None and app.view.is_mounted and not app.view.waiting, pilot)
+    await until(lambda: app.view is not None and not app.is_moving and not app.view.waiting, pilot)
     await pilot.pause()
     await pilot.pause()
 
