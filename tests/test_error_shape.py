@@ -368,7 +368,7 @@ async def test_a_defect_of_ours_tells_nothing(gateway, monkeypatch, caplog):
     def broken(*_args: object, **_kwargs: object) -> None:
         raise ZeroDivisionError("a secret of ours")
 
-    monkeypatch.setattr("gateway.proxy.serve.choose", broken)
+    monkeypatch.setattr("gateway.proxy.choose.Routes.choose", broken)
     answered = await gateway.chat()
     assert (answered.status, answered.code) == (500, "internal_error")
     assert "secret of ours" not in answered.body.decode()
