@@ -13,6 +13,7 @@ IN_A_ROW = 5
 LAST = 20
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 30.0
+MOST_LATENCIES = 256
 COUNTED = frozenset({"connect", "reset", "timeout", "status", "truncated", "malformed"})
 """Failures that say something about the target's health; a refusal, a limit or a wrong credential does not."""
 
@@ -77,10 +78,13 @@ class Health:
         was_probe, circuit.is_probing = circuit.is_probing, False
         if failure is None or failure.kind not in COUNTED:
             if failure is None:
-                self._note_latency(circuit, ms)
+                latencies = circuit.latencies
+                latencies.append(ms)
+                if len(latencies) > MOST_LATENCIES:
+                    del latencies[: MOST_LATENCIES // 2]
             if failure is not None and failure.kind == "rate_limited":
                 circuit.limited_until = max(circuit.limited_until, now + (failure.retry_after_s or 1.0))
-            if failure is None or was_probe:
+            if (failure is None and (circuit.in_a_row or circuit.rest_s)) or was_probe:
                 self._close(circuit)
             circuit.history = (circuit.history << 1) & (2**LAST - 1)
             circuit.seen += 1
@@ -131,12 +135,6 @@ class Health:
         circuit.in_a_row = 0
         if circuit.rest_s:
             circuit.rest_s, circuit.history = 0.0, 0
-
-    @staticmethod
-    def _note_latency(circuit: Circuit, ms: float) -> None:
-        circuit.latencies.append(ms)
-        if len(circuit.latencies) > 256:
-            del circuit.latencies[:128]
 
 
 def _percentile(values: list[float], part: float) -> float | None:

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from gateway.providers.provider import Failure
 
 
@@ -25,33 +23,39 @@ class Carrier(Protocol):
     def look_at(self, at: float) -> None: ...
 
 
-class Reply(msgspec.Struct, eq=False):
+class Reply:
     """Chunks are collected until a `sink` is set, then handed to it at once. `ended` with `failure` None is a complete answer; `aborted`
     says that we closed it ourselves."""
 
-    is_stream: bool
-    limit: int
-    """The most bytes that are collected."""
-    status: int = 0
-    headers: dict[str, str] = {}
-    """Those of `connection.READ`."""
-    chunks: list[bytes] = []
-    size: int = 0
-    ended: bool = False
-    aborted: bool = False
-    failure: Failure | None = None
-    sink: Callable[[bytes], None] | None = None
-    on_end: Callable[[], None] | None = None
-    connection: Carrier | None = None
-    first_byte_ns: int = 0
-    reused: bool = False
-    due: float = 0.0
-    """When the answer must be whole, or the stream's first byte be here: the loop's time."""
-    due_in_s: float = 0.0
-    idle_s: float = 0.0
-    """From the first event on: how long a stream may be silent."""
-    last_byte: float = 0.0
-    waiter: asyncio.Future[None] | None = None
+    __slots__ = (
+        "aborted", "chunks", "connection", "due", "due_in_s", "ended", "failure", "first_byte_ns", "headers", "idle_s", "is_stream",
+        "last_byte", "limit", "on_end", "reused", "sink", "size", "status", "waiter",
+    )  # fmt: skip
+
+    def __init__(self, is_stream: bool, limit: int) -> None:
+        self.is_stream = is_stream
+        self.limit = limit
+        """The most bytes that are collected."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        """Those of `connection.READ`."""
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.ended = False
+        self.aborted = False
+        self.failure: Failure | None = None
+        self.sink: Callable[[bytes], None] | None = None
+        self.on_end: Callable[[], None] | None = None
+        self.connection: Carrier | None = None
+        self.first_byte_ns = 0
+        self.reused = False
+        self.due = 0.0
+        """When the answer must be whole, or the stream's first byte be here: the loop's time."""
+        self.due_in_s = 0.0
+        self.idle_s = 0.0
+        """From the first event on: how long a stream may be silent."""
+        self.last_byte = 0.0
+        self.waiter: asyncio.Future[None] | None = None
 
     @property
     def is_answer(self) -> bool:
