@@ -38,7 +38,9 @@ async def serve(plane: Plane, caller: Caller, endpoint: Endpoint) -> None:
     """Answers one call, whatever happens: every way out writes an answer (unless the client has left) and a record."""
     heading = caller.heading
     if heading is None:
-        heading = caller.heading = read_heading(caller)
+        heading = read_heading(caller)
+        if heading.refusal is None:  # an error that is raised again and again grows by where it has been
+            caller.heading = heading
     call = Call(endpoint, heading.request_id or "")
     try:
         plane.callers.add(caller)

@@ -49,7 +49,9 @@ async def test_a_connection_that_is_kept_tells_heads_apart(gateway):
         assert answered.status == status
         row = await gateway.row(answered.request_id)
         assert row["user"] == (user if status == 200 else None)
-    assert len(gateway.worker.shortcuts) == 1
+        [shortcut] = gateway.worker.shortcuts
+        assert shortcut._last is not None
+        assert (shortcut._last.heading is None) is (status == 400)
 
 
 async def test_a_route_is_chosen_anew_when_the_catalog_changes(gateway):
