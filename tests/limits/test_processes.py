@@ -10,6 +10,7 @@ import pytest
 
 from gateway import ids
 from gateway.limits.pools import SLOT_LEASE_S
+from gateway.limits.shares import REFUSED_S
 from tests.books.processes import Fleet, environment, seeded
 from tests.conftest import eventually, free_port
 from tests.limits.rules import COST_NUSD, MODEL, TOKENS
@@ -106,6 +107,7 @@ async def test_slots_of_a_killed_worker_are_free_again_within_their_lease(fleet,
         return (await storm(fleet, 5))[200] == 5
 
     await eventually(all_five_are_free, SLOT_LEASE_S + 10)
+    await asyncio.sleep(REFUSED_S)  # a worker that has been refused just before does not ask again so soon
     before = len(upstream.seen)
     upstream.by_model[MODEL] = silent()
     again = asyncio.create_task(storm(fleet, 5))
