@@ -31,7 +31,7 @@ def _walk(client: Client, request_id: str) -> None:
 
     made = client.create_key("acme", {"name": "ci", "expires_at": "2030-01-01T00:00:00Z"})
     assert made.key
-    turned = client.rotate_key(made.id, 3600)
+    turned = client.rotate_key(made.id, 3600, made.public_id)
     assert turned.key != made.key
     assert client.key(made.id).status == "grace"
     off = client.switch_key(made.id, False)
