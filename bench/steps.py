@@ -134,7 +134,6 @@ def make_plane(folder: Path, digest: bytes) -> Plane:
     }
     catalog = c.Catalog(
         1,
-        0.0,
         keys,
         {project.id: project},
         {model.id: model},

@@ -44,7 +44,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     sandbox_url: str | None = None
 
 
-def build(rows: ConfigRows, keys: Mapping[bytes, Key], around: Surroundings, now: float) -> Catalog:
+def build(rows: ConfigRows, keys: Mapping[bytes, Key], around: Surroundings) -> Catalog:
     providers = {row[0]: _provider(row, around) for row in rows.providers}
     models = _models(rows, providers)
     by_pair: dict[tuple[str, str], Model] = {(model.provider.id, model.id): model for model in models}
@@ -54,7 +54,6 @@ def build(rows: ConfigRows, keys: Mapping[bytes, Key], around: Surroundings, now
     projects = {row[0]: _project(row, tiers, by_names, rules, around) for row in rows.projects}
     return Catalog(
         epoch=rows.epoch,
-        built_at=now,
         keys=keys,
         projects=projects,
         models=_by_name(models),

@@ -200,7 +200,6 @@ class Catalog(msgspec.Struct, frozen=True, eq=False):
     `provider/id`); `tiers` are the gateway's own. `epoch` is the database's counter of changes."""
 
     epoch: int
-    built_at: float
     keys: Mapping[bytes, Key]
     projects: Mapping[str, Project]
     models: Mapping[str, Model]
@@ -213,4 +212,4 @@ class Catalog(msgspec.Struct, frozen=True, eq=False):
     """False while the database has not been read yet: unknown keys are then 503, not 401."""
 
 
-EMPTY = Catalog(epoch=0, built_at=0.0, keys={}, projects={}, models={}, tiers={}, providers={}, complete=False)
+EMPTY = Catalog(epoch=0, keys={}, projects={}, models={}, tiers={}, providers={}, complete=False)

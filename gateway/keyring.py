@@ -76,11 +76,6 @@ def is_admin_token(token: bytes) -> bool:
     return _checksum(token[:-CHECKSUM_LENGTH]).encode() == token[-CHECKSUM_LENGTH:]
 
 
-def public_id_of(key: bytes) -> str:
-    """The public id of a well-formed key."""
-    return key[len(PREFIX) : len(PREFIX) + PUBLIC_ID_LENGTH].decode()
-
-
 def _random(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 

@@ -93,8 +93,7 @@ def usd(nusd: int) -> str:
     if nusd < 0:
         return "-" + usd(-nusd)
     whole, part = divmod(nusd, NUSD_PER_USD)
-    decimals = str(NUSD_PER_USD + part)[1:].rstrip("0")
-    return f"{whole}.{decimals if len(decimals) >= 2 else decimals.ljust(2, '0')}"
+    return f"{whole}.{str(NUSD_PER_USD + part)[1:].rstrip('0').ljust(2, '0')}"
 
 
 def nusd(amount_usd: str) -> int:

@@ -237,7 +237,7 @@ class Refresh:
                 self._digests.setdefault(row.id, set()).add(row.digest)
         if config is not None:
             self._config = config
-            self._swap(msgspec.structs.replace(build(config, known, self._around, time.time()), epoch=epoch))
+            self._swap(msgspec.structs.replace(build(config, known, self._around), epoch=epoch))
         else:
             self._swap(msgspec.structs.replace(self.catalog, keys=known, epoch=epoch))
 
@@ -255,7 +255,7 @@ class Refresh:
         for digest, key in keys.items():
             self._digests.setdefault(key.id, set()).add(digest)
         assert self._config is not None
-        self._swap(build(self._config, keys, self._around, time.time()))
+        self._swap(build(self._config, keys, self._around))
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog

@@ -327,7 +327,3 @@ def words_of_stdin() -> Iterator[str]:
 
 def path_of(*parts: str) -> str:
     return "/" + "/".join(quoted(part) for part in parts)
-
-
-def environment_flag(name: str) -> bool:
-    return os.environ.get(name, "") not in ("", "0")

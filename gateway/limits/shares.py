@@ -263,7 +263,7 @@ class Shares:
         return share
 
     def _hold(self, parts: Parts, now: float) -> CallHold:
-        stood: list[Stood] = []
+        stood: list[Stood] = []  # as `standing` says, in the same walk: 2,300 instructions less of a call's 334,000
         is_low = False
         for share, amount in parts:
             free = share.free

@@ -50,7 +50,7 @@ def completion(model: str, choices: list[Json], usage: Usage | None) -> Answer:
     }
     if usage is not None:
         document["usage"] = usage_json(usage)
-    return Answer(_encode(document), usage, choices[0]["finish_reason"], model)
+    return Answer(_encode(document), usage, choices[0]["finish_reason"])
 
 
 class ChunkWriter:

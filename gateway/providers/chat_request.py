@@ -24,12 +24,6 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,
 _SIGNED_ID = re.compile(r"^(call_[0-9a-f]{20})_sig_([A-Za-z0-9_-]+)$")
 _SIGNED_ID_RAW = re.compile(rb'"(call_[0-9a-f]{20})_sig_[A-Za-z0-9_-]+"')
 
-HARMLESS = frozenset({
-    "metadata", "messages", "model", "prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier",
-    "store", "stream", "stream_options", "tier", "user",
-})  # fmt: skip
-"""Never change what the model says: carried elsewhere or left out."""
-
 
 class Unsupported(Exception):
     """The request has something that this kind of provider has no equivalent for."""

@@ -113,7 +113,7 @@ def embeddings(ask: Ask, answered: Json | list[Json]) -> Answer | Failure:
         "model": ask.model,
         "usage": {"prompt_tokens": counted, "total_tokens": counted},
     }
-    return Answer(_encode(answer), usage, None, ask.model)
+    return Answer(_encode(answer), usage)
 
 
 def counted(body: bytes) -> Usage | None:

@@ -92,7 +92,7 @@ class Ask(msgspec.Struct):
 
     @property
     def fields(self) -> dict[str, bytes]:
-        """Its top-level members. Opened when first asked for: a body that goes on as it came never is, which saves 2.5 µs."""
+        """Its top-level members. Opened when first asked for: a body that goes on as it came never is, which saves 2 µs."""
         if self._fields is None:
             self._fields = members(self.body)
         return self._fields
@@ -104,7 +104,6 @@ class Answer(msgspec.Struct):
     body: bytes
     usage: Usage | None
     finish: str | None = None
-    upstream_model: str | None = None
 
 
 class StreamTranslator(Protocol):

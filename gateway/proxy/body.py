@@ -42,7 +42,7 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
     needed = "messages" if endpoint == "chat" else "input"
     if needed not in values:
         raise BadRequest(f"'{needed}' is missing.", param=needed)
-    messages = [None]
+    count = 1
     stream = include_usage = has_tool_calls = False
     if endpoint == "embeddings":
         _require_embeddable(values)
@@ -50,6 +50,7 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
         messages = values["messages"]
         if not isinstance(messages, list) or not messages:
             raise BadRequest("'messages' must be an array with at least one message.", param="messages")
+        count = len(messages)
         stream = _boolean(values, "stream")
         include_usage = stream and _include_usage(values)
         for message in messages:
@@ -63,7 +64,7 @@ def parse(endpoint: Endpoint, body: bytes) -> Asked:
             max_tokens = limit if max_tokens is None or limit > max_tokens else max_tokens
     n = 1 if values.get("n") is None else _count(values, "n", 1, MAX_CHOICES)
     return Asked(
-        body, len(messages), has_tool_calls, _model(values), stream, include_usage, max_tokens, n, _short_text(values, "user")
+        body, count, has_tool_calls, _model(values), stream, include_usage, max_tokens, n, _short_text(values, "user")
     )  # fmt: skip
 
 
@@ -74,10 +75,6 @@ def read_strictly(body: bytes) -> dict[str, Any]:
         values = _decode(body)
     except UnicodeDecodeError:
         raise BadRequest("The body is not valid UTF-8.", code="invalid_json") from None
-    except msgspec.ValidationError as error:
-        raise BadRequest(
-            f"The body is not valid JSON: {error}.", code="invalid_json"
-        ) from None  # a number out of range
     except msgspec.DecodeError as error:
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     except RecursionError:
@@ -170,10 +167,12 @@ def _model(values: dict[str, Any]) -> str | None:
     value = values.get("model")
     if value is None:
         return None
-    if not isinstance(value, str) or not _is_name(value):
-        raise BadRequest("'model' must be a model's name: 1 to 256 visible ASCII characters.", param="model")
-    return value
-
-
-def _is_name(value: str) -> bool:
-    return 0 < len(value) <= 256 and value.isascii() and value.isprintable() and " " not in value
+    if (
+        isinstance(value, str)
+        and 0 < len(value) <= 256
+        and value.isascii()
+        and value.isprintable()
+        and " " not in value
+    ):
+        return value
+    raise BadRequest("'model' must be a model's name: 1 to 256 visible ASCII characters.", param="model")

@@ -183,8 +183,8 @@ class Call:
     __slots__ = (
         "answered_by", "attempts", "body", "call_id", "captured", "cost_nusd", "created_at", "end_reason", "endpoint", "error_code",
         "exchanged_ns", "finish", "first_byte_ns", "hold", "is_cut", "is_gone", "is_recorded", "key", "own_ms", "price", "project",
-        "prompt_estimate", "refusal", "relayed", "reply", "request_id", "requested_model", "route", "runs_on", "standing", "started_ns",
-        "status", "stream", "tags", "target", "tier", "traceparent", "upstream_ns", "usage", "usage_source", "user",
+        "prompt_estimate", "prompt_guess", "refusal", "relayed", "reply", "request_id", "requested_model", "route", "runs_on", "standing",
+        "started_ns", "status", "stream", "tags", "target", "tier", "traceparent", "upstream_ns", "usage", "usage_source", "user",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, request_id: str = "") -> None:
@@ -206,6 +206,8 @@ class Call:
         """Prompt tokens from above, for holds."""
         self.body = b""
         """The request, for an estimate if the provider counts nothing."""
+        self.prompt_guess: int | None = None
+        """That estimate, once it was needed."""
         self.attempts: list[AttemptRecord] = []
         self.answered_by: tuple[str, str] | None = None
         """Provider's name and the model's id."""
@@ -256,9 +258,7 @@ class Call:
     def tried(self) -> int:
         """Attempts that reached for a provider; a resting target was none."""
         tried = 0
-        for (
-            attempt
-        ) in self.attempts:  # a generator expression costs three times as much for the one attempt of most calls
+        for attempt in self.attempts:  # a generator costs three times as much for the one attempt of most calls
             if attempt.failure not in NOT_TRIED:
                 tried += 1
         return tried

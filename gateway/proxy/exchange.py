@@ -269,7 +269,3 @@ def _refused(failure: Failure) -> errors.UpstreamRefused:
         code=failure.code,
         param=failure.param,
     )
-
-
-def is_configured(provider: Provider) -> bool:
-    return not provider.needs_credential or provider.credential is not None

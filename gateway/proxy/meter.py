@@ -52,7 +52,7 @@ def meter(call: Call, target: Target, usage: Usage | None, tokens_seen: int, *, 
         )
         call.usage_source = "estimated"
     else:
-        prompt = prompt_tokens(call.endpoint, call.body)
+        prompt = _guessed_prompt(call)
         usage = Usage(prompt, tokens_seen, total_tokens=prompt + tokens_seen)
         call.usage_source = "estimated"
     call.usage = usage
@@ -70,9 +70,16 @@ def meter(call: Call, target: Target, usage: Usage | None, tokens_seen: int, *, 
 def seen(call: Call, translator: StreamTranslator) -> Usage:
     """What a stream that is under way has used so far: an estimate where the provider has not counted yet."""
     counted = translator.usage
-    prompt = prompt_tokens(call.endpoint, call.body) if counted is None else counted.prompt_tokens
+    prompt = _guessed_prompt(call) if counted is None else counted.prompt_tokens
     output = counted.completion_tokens if counted and not translator.usage_is_partial else translator.tokens_seen
     return Usage(prompt, output, total_tokens=prompt + output)
+
+
+def _guessed_prompt(call: Call) -> int:
+    """Once a call: a stream is asked for it every second."""
+    if call.prompt_guess is None:
+        call.prompt_guess = prompt_tokens(call.endpoint, call.body)
+    return call.prompt_guess
 
 
 def bill(metrics: Metrics, call: Call, attempt: AttemptRecord, target: Target, usage: Usage) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.store.pool import Connection
-
 INSERT_ORG = """
 INSERT INTO orgs (id, slug, name) VALUES ($1, 'default', 'Default organisation') ON CONFLICT (slug) DO NOTHING
 """
@@ -41,8 +39,6 @@ PROVIDER_IDS = "SELECT name, id FROM providers ORDER BY position, name"
 
 COUNTS = "SELECT (SELECT count(*) FROM models), (SELECT count(*) FROM prices), (SELECT count(*) FROM tiers)"
 
-IS_SEEDED = "SELECT EXISTS (SELECT FROM tiers) AND EXISTS (SELECT FROM projects)"
-
 ANY_ADMIN_TOKEN = "SELECT EXISTS (SELECT FROM admin_tokens WHERE disabled_at IS NULL AND role = 'owner')"
 
 INSERT_ADMIN_TOKEN = """
@@ -56,7 +52,3 @@ ANY_KEY_OF = "SELECT EXISTS (SELECT FROM api_keys WHERE project_id = $1 AND disa
 INSERT_KEY = """
 INSERT INTO api_keys (id, project_id, name, public_id, digest, created_by) VALUES ($1, $2, $3, $4, $5, 'first start')
 """
-
-
-async def is_seeded(connection: Connection) -> bool:
-    return bool(await connection.fetchval(IS_SEEDED))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -25,9 +25,6 @@ class Finding:
         shown = asdict(self)
         shown.pop("mend")
         return {**shown, "fixable": self.mend is not None}
-
-
-Check = Callable[[], Iterator[Finding]]
 
 
 def ok(group: str, check: str, what: str) -> Finding:
